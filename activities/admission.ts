@@ -1,0 +1,76 @@
+import type { ActionAnswer } from '../src/contracts/action.ts';
+import type { JsonObject } from '../src/contracts/common.ts';
+import { answerOf, asRepeat } from '../src/domain/action.ts';
+import { type Facts, rule } from '../src/domain/admission.ts';
+import { fingerprint } from '../src/domain/fingerprint.ts';
+import type { createAdmissions } from '../src/store/admissions.ts';
+
+/** An action as its workflow describes it. */
+export interface DescribedAction {
+  readonly tenant: string;
+  readonly actionId: string;
+  readonly workflowId: string;
+  readonly agentId: string;
+  readonly tool: string;
+  /** Without `run_id`, which only names the timeline. */
+  readonly args: JsonObject;
+  readonly spendUsd: number | undefined;
+  readonly runId: string;
+  readonly actor: string | undefined;
+}
+
+export type Admission =
+  /** Go on; an attempt may take this long. */
+  | { readonly kind: 'call'; readonly timeoutMs: number }
+  | { readonly kind: 'answer'; readonly answer: ActionAnswer }
+  | { readonly kind: 'refused'; readonly code: 'tool_not_found' | 'idempotency_mismatch' };
+
+export interface AdmissionDeps {
+  readonly admissions: ReturnType<typeof createAdmissions>;
+}
+
+/** The step before the call: policy, budget hold and audit line, all in one transaction (docs/adr/0002). */
+export const createAdmissionActivities = ({ admissions }: AdmissionDeps) => ({
+  /** Rules on the action and keeps the ruling; asked again for the same action, it says the same. */
+  async admit(described: DescribedAction): Promise<Admission> {
+    const { spendUsd, actor, ...rest } = described;
+    const action = { ...rest, argsHash: fingerprint(rest.args), actor: actor ?? null };
+    const { ruling, facts } = await admissions.admit(action, (known) => rule({ ...action, spendUsd }, known));
+    switch (ruling.kind) {
+      case 'allow':
+        return callOf(facts);
+      case 'known':
+        return ruling.own.status === 'running' ? callOf(facts) : { kind: 'answer', answer: answerOf(ruling.own) };
+      case 'replay':
+      case 'in_doubt':
+        return { kind: 'answer', answer: asRepeat(answerOf(ruling.previous)) };
+      case 'mismatch':
+        return { kind: 'refused', code: 'idempotency_mismatch' };
+      case 'unknown_tool':
+        return { kind: 'refused', code: 'tool_not_found' };
+      case 'deny':
+        return { kind: 'answer', answer: blocked(described, ruling, facts.policyVersion) };
+    }
+  },
+});
+
+/** A tool deleted since admission is found out by the claim; until then the longest time a tool may have is right. */
+const callOf = ({ tool }: Facts): Admission => ({ kind: 'call', timeoutMs: tool?.timeoutMs ?? 120_000 });
+
+const blocked = (
+  action: DescribedAction,
+  denial: { readonly reason: ActionAnswer['policy_reason']; readonly risk: ActionAnswer['risk_level'] },
+  policyVersion: number | null,
+): ActionAnswer => ({
+  ok: false,
+  allowed: false,
+  decision: 'blocked',
+  policy_reason: denial.reason,
+  risk_level: denial.risk,
+  result: null,
+  action_id: action.actionId,
+  workflow_id: action.workflowId,
+  run_id: action.runId,
+  spend_usd: 0,
+  policy_version: policyVersion,
+});

@@ -1,0 +1,83 @@
+import { z } from 'zod';
+import type { ActionAnswer, Resolution } from '../src/contracts/action.ts';
+import { JsonObject, optional } from '../src/contracts/common.ts';
+import type { Sender } from '../src/dispatch/send.ts';
+import { type ActionRecord, answerOf } from '../src/domain/action.ts';
+import { failure, resolved } from '../src/domain/settlement.ts';
+import type { createActions } from '../src/store/actions.ts';
+import type { createClaims } from '../src/store/claims.ts';
+import type { createSettlements } from '../src/store/settlements.ts';
+import { headersOf } from './tool-call.ts';
+import { windowSeconds } from './window.ts';
+
+/** What a tool's `status_url` answers (contract, section 11). */
+const StatusAnswer = z.object({
+  status: z.enum(['executed', 'not_executed', 'unknown']),
+  result: optional(JsonObject),
+});
+
+/** A resolution by the tool's own word is not an operator's. */
+const BY_STATUS_URL = 'status_url';
+
+export interface DoubtDeps {
+  readonly claims: ReturnType<typeof createClaims>;
+  readonly settlements: ReturnType<typeof createSettlements>;
+  readonly actions: ReturnType<typeof createActions>;
+  readonly sender: Sender;
+}
+
+export interface InDoubt {
+  readonly tenant: string;
+  readonly actionId: string;
+}
+
+/** The steps of an action whose outcome is not known. */
+export function createDoubtActivities({ claims, settlements, actions, sender }: DoubtDeps) {
+  const find = async ({ tenant, actionId }: InDoubt) => {
+    const action = await actions.find(tenant, actionId);
+    if (action === undefined) throw new Error(`action ${actionId} is not in the store`);
+    return action;
+  };
+
+  async function ask(inDoubt: InDoubt, action: ActionRecord): Promise<Resolution | undefined> {
+    const tool = await claims.toolOf(inDoubt.tenant, action);
+    if (tool === undefined || tool.statusUrl === null) return undefined;
+    const url = new URL(tool.statusUrl);
+    url.searchParams.set('idempotency_key', inDoubt.actionId);
+    const headers = headersOf(action, tool, '');
+    const answer = await sender.send({ url: url.href, method: 'GET', timeoutMs: tool.timeoutMs, body: '', headers });
+    if (answer.kind !== 'response' || answer.httpStatus !== 200) return undefined;
+    const { data } = StatusAnswer.safeParse(answer.body);
+    if (data === undefined || data.status === 'unknown') return undefined;
+    return {
+      outcome: data.status,
+      actor: BY_STATUS_URL,
+      ...(data.result === undefined ? {} : { result: data.result }),
+    };
+  }
+
+  async function resolve(inDoubt: InDoubt, action: ActionRecord, resolution: Resolution): Promise<ActionAnswer> {
+    const tool = await claims.toolOf(inDoubt.tenant, action);
+    const ending = resolved(resolution, windowSeconds(inDoubt.tenant, action, tool?.dedupTtl ?? 0));
+    return answerOf(await settlements.settle(inDoubt.tenant, action, ending));
+  }
+
+  return {
+    /** Settles an action in doubt as someone has said; an action that has ended stays as it is. */
+    async resolveAction(inDoubt: InDoubt, resolution: Resolution): Promise<ActionAnswer> {
+      return await resolve(inDoubt, await find(inDoubt), resolution);
+    },
+
+    /** Gives up an action that was canceled between two attempts. */
+    async abandonAction(canceled: InDoubt): Promise<ActionAnswer> {
+      return answerOf(await settlements.settle(canceled.tenant, await find(canceled), failure('canceled')));
+    },
+
+    /** Looks whether the doubt is over: by a late answer, or by what the tool's `status_url` says. */
+    async checkDoubt(inDoubt: InDoubt): Promise<ActionAnswer> {
+      const action = await find(inDoubt);
+      const resolution = action.status === 'in_doubt' ? await ask(inDoubt, action) : undefined;
+      return resolution === undefined ? answerOf(action) : await resolve(inDoubt, action, resolution);
+    },
+  };
+}

@@ -1,0 +1,16 @@
+import { type AdmissionDeps, createAdmissionActivities } from './admission.ts';
+import { createDoubtActivities, type DoubtDeps } from './doubt.ts';
+import { createLeaseActivities, type LeaseDeps } from './lease.ts';
+import { createToolCallActivities, type ToolCallDeps } from './tool-call.ts';
+
+export type ActivityDeps = LeaseDeps & AdmissionDeps & ToolCallDeps & DoubtDeps;
+
+/** Every activity of the worker, over the stores it was given. */
+export const createActivities = (deps: ActivityDeps) => ({
+  ...createLeaseActivities(deps),
+  ...createAdmissionActivities(deps),
+  ...createToolCallActivities(deps),
+  ...createDoubtActivities(deps),
+});
+
+export type Activities = ReturnType<typeof createActivities>;

@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto';
+import express, { type Express, type RequestHandler } from 'express';
+import { Refusal } from '../contracts/errors.ts';
+import { selfHosted } from '../domain/plan.ts';
+import { createAuthenticator } from './authenticate.ts';
+import { readBody } from './body.ts';
+import type { ApiDeps } from './deps.ts';
+import { answerErrors, detailOf } from './errors.ts';
+import { probes } from './probes.ts';
+import { reference } from './reference.ts';
+import { Reply, type Route } from './route.ts';
+import { routes } from './routes/index.ts';
+import { parsePart } from './validation.ts';
+
+/** The REST facade over everything it is given. Order of checks: key, body, schema, work (contract, section 2). */
+export function createApp(deps: ApiDeps): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.enable('case sensitive routing');
+  app.set('query parser', 'simple');
+  app.use(requestId);
+  app.use(probes(deps));
+  app.use(reference());
+
+  const authenticate = createAuthenticator(deps.stores.keys);
+  const identify: RequestHandler = async (request, response, next) => {
+    response.locals.principal = await authenticate(request.headers.authorization);
+    next();
+  };
+  for (const route of routes) {
+    const body = route.body === undefined ? [] : readBody(deps.config.MAX_BODY_BYTES);
+    app[route.method](route.path, identify, ...(body as RequestHandler[]), answerWith(route, deps));
+  }
+  for (const [path, methods] of methodsByPath(routes)) app.all(path, refuseMethod(methods));
+  app.use((_request, response) => {
+    response.status(404).json({ detail: detailOf('not_found') });
+  });
+  app.use(answerErrors(deps.log));
+  return app;
+}
+
+/** The caller's own id where it can be a header value again, else a new one. */
+const requestId: RequestHandler = (request, response, next) => {
+  const given = request.headers['x-request-id'];
+  response.set('X-Request-Id', typeof given === 'string' && /^[\x21-\x7e]{1,128}$/.test(given) ? given : randomUUID());
+  next();
+};
+
+const answerWith =
+  (route: Route, deps: ApiDeps): RequestHandler =>
+  async (request, response) => {
+    const { principal } = response.locals;
+    const answer = await route.handle(
+      {
+        tenant: principal.tenant,
+        actor: principal.keyId,
+        principal,
+        plan: selfHosted,
+        params: route.params && parsePart(route.params, request.params, 'path'),
+        query: route.query && parsePart(route.query, request.query, 'query'),
+        body: route.body && parsePart(route.body, request.body, 'body'),
+        header: (name) => request.get(name),
+      },
+      deps,
+    );
+    const reply = answer instanceof Reply ? answer : new Reply(answer);
+    response
+      .status(reply.status ?? 200)
+      .set(reply.headers)
+      .json(reply.body);
+  };
+
+function methodsByPath(all: readonly Route[]): Map<string, string[]> {
+  const byPath = new Map<string, string[]>();
+  for (const { path, method } of all) byPath.set(path, [...(byPath.get(path) ?? []), method.toUpperCase()]);
+  return byPath;
+}
+
+const refuseMethod =
+  (methods: readonly string[]): RequestHandler =>
+  (_request, response) => {
+    response.set('Allow', methods.join(', '));
+    throw new Refusal('method_not_allowed');
+  };

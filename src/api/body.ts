@@ -1,0 +1,43 @@
+import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express';
+import { Refusal } from '../contracts/errors.ts';
+import { ValidationError } from './validation.ts';
+
+const hasBody = (request: Request): boolean =>
+  request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
+
+/** Reads a JSON body of at most `maxBytes`; an absent or empty one is undefined. */
+export function readBody(maxBytes: number): Array<RequestHandler | ErrorRequestHandler> {
+  const onlyJson: RequestHandler = (request, _response, next) => {
+    const declared = request.is(['application/json', 'application/*+json']);
+    next(hasBody(request) && !declared ? new Refusal('unsupported_media_type') : undefined);
+  };
+  const json = express.json({ limit: maxBytes, strict: false, type: () => true });
+  const faults: ErrorRequestHandler = (error, _request, _response, next) => next(asOurs(error));
+  return [onlyJson, json, faults];
+}
+
+/** The parser's errors (https://www.npmjs.com/package/body-parser#errors) as the contract has them. */
+function asOurs(error: unknown): unknown {
+  const type = error instanceof Error && 'type' in error ? error.type : undefined;
+  switch (type) {
+    case 'entity.too.large':
+      return new Refusal('payload_too_large');
+    case 'charset.unsupported':
+    case 'encoding.unsupported':
+      return new Refusal('unsupported_media_type');
+    case 'entity.parse.failed':
+    case 'request.size.invalid':
+    case 'request.aborted':
+    case 'stream.encoding.set':
+    case 'stream.not.readable':
+      return new ValidationError([{ type: 'json_invalid', loc: ['body'], msg: 'JSON decode error', input: null }]);
+    default:
+      // A compressed body that is not what it says.
+      if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {
+        return new ValidationError([
+          { type: 'json_invalid', loc: ['body'], msg: 'Body cannot be decompressed', input: null },
+        ]);
+      }
+      return error;
+  }
+}

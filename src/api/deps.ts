@@ -1,0 +1,22 @@
+import type { Logger } from 'pino';
+import type { Config } from '../config.ts';
+import type { TargetGuard } from '../dispatch/guard.ts';
+import type { Actions } from '../engine/actions.ts';
+import type { Leases } from '../engine/leases.ts';
+import type { Locks } from '../engine/locks.ts';
+import type { Stores } from '../store/stores.ts';
+
+/** What the API is made of; wired once, in `product.ts`. */
+export interface ApiDeps {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly stores: Stores;
+  readonly guard: TargetGuard;
+  readonly locks: Locks;
+  readonly leases: Leases;
+  readonly actions: Actions;
+  /** Rejects while Temporal does not answer. */
+  readonly pingTemporal: () => Promise<void>;
+  /** Whether the worker of this process, if it has one, is at work. */
+  readonly isWorkerReady: () => boolean;
+}

@@ -1,0 +1,46 @@
+import type { ErrorRequestHandler } from 'express';
+import type { Logger } from 'pino';
+import { Refusal, type RefusalCode, refusals } from '../contracts/errors.ts';
+import { isTemporalUnavailable } from '../engine/faults.ts';
+import { isDatabaseUnavailable } from '../store/database.ts';
+import { ValidationError } from './validation.ts';
+
+/** Seconds after which a refused request may be tried again. */
+const RETRY_AFTER_SECONDS = '1';
+
+/** The `detail` of a refusal as the wire has it. */
+export function detailOf(code: RefusalCode, extra: Record<string, unknown> = {}): unknown {
+  const entry: { text?: string; message?: string; error?: string } = refusals[code];
+  if (entry.text !== undefined) return entry.text;
+  return { error: entry.error ?? code, ...(entry.message !== undefined && { message: entry.message }), ...extra };
+}
+
+/** Whatever was thrown becomes an answer in the contract's shape; what nobody expected is logged and shows nothing. */
+export const answerErrors =
+  (log: Logger): ErrorRequestHandler =>
+  (error, request, response, next) => {
+    // An answer that has begun cannot be changed; the connection is closed so that the client sees it is not whole.
+    if (response.headersSent) return next(error);
+    if (error instanceof ValidationError) {
+      response.status(422).json({ detail: error.invalid });
+      return;
+    }
+    const refusal = asRefusal(error);
+    if (refusal === undefined) {
+      log.error({ err: error, method: request.method, route: request.route?.path }, 'a request failed unexpectedly');
+      response.status(500).json({ detail: { error: 'internal', message: 'Something went wrong on our side' } });
+      return;
+    }
+    const { status } = refusals[refusal.code];
+    if (status === 503) {
+      log.warn({ err: error, method: request.method, route: request.route?.path }, 'unavailable');
+      response.set('Retry-After', RETRY_AFTER_SECONDS);
+    }
+    response.status(status).json({ detail: detailOf(refusal.code, refusal.extra) });
+  };
+
+function asRefusal(error: unknown): Refusal | undefined {
+  if (error instanceof Refusal) return error;
+  if (isDatabaseUnavailable(error) || isTemporalUnavailable(error)) return new Refusal('unavailable');
+  return undefined;
+}

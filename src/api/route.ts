@@ -1,0 +1,86 @@
+import type { z } from 'zod';
+import type { RefusalCode } from '../contracts/errors.ts';
+import type { Plan } from '../domain/plan.ts';
+import type { Principal } from '../store/keys.ts';
+import type { ApiDeps } from './deps.ts';
+
+type Method = 'get' | 'post' | 'delete';
+type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;
+
+/** What a handler gets: everything parsed, and who asks. */
+export interface RouteInput<P, Q, B> {
+  readonly tenant: string;
+  /** Who asks, for the audit trail: the id of the key. */
+  readonly actor: string;
+  readonly principal: Principal;
+  readonly plan: Plan;
+  readonly params: Parsed<P>;
+  readonly query: Parsed<Q>;
+  readonly body: Parsed<B>;
+  /** A header of the request, or undefined. */
+  header(name: string): string | undefined;
+}
+
+/** An answer that is more than a body with the route's own status. */
+export class Reply<T> {
+  readonly body: T;
+  readonly status: number | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(body: T, { status, headers = {} }: { status?: number; headers?: Record<string, string> } = {}) {
+    this.body = body;
+    this.status = status;
+    this.headers = headers;
+  }
+}
+
+export interface RouteSpec<
+  P extends z.ZodType | undefined,
+  Q extends z.ZodType | undefined,
+  B extends z.ZodType | undefined,
+  A extends z.ZodType,
+> {
+  readonly method: Method;
+  /** In Express' notation: `/v1/tools/:name`. */
+  readonly path: `/v1/${string}`;
+  readonly summary: string;
+  readonly tag: string;
+  readonly params?: P;
+  readonly query?: Q;
+  readonly body?: B;
+  /** What a success answers, with 200. */
+  readonly answer: A;
+  /** Refusals of its own, beside those every route has. */
+  readonly refusals?: readonly RefusalCode[];
+  handle(input: RouteInput<P, Q, B>, deps: ApiDeps): Promise<z.output<A> | Reply<z.output<A>>>;
+}
+
+/** Any route, once its types have done their work. */
+export interface Route {
+  readonly method: Method;
+  readonly path: string;
+  readonly summary: string;
+  readonly tag: string;
+  readonly params?: z.ZodType | undefined;
+  readonly query?: z.ZodType | undefined;
+  readonly body?: z.ZodType | undefined;
+  readonly answer: z.ZodType;
+  readonly refusals?: readonly RefusalCode[];
+  handle(input: RouteInput<z.ZodType, z.ZodType, z.ZodType>, deps: ApiDeps): Promise<unknown>;
+}
+
+/**
+ * A route: it parses, calls one thing, answers. The schemas beside it are also its OpenAPI description.
+ *
+ * @example
+ * export const getMe = route({ method: 'get', path: '/v1/me', summary: 'Who I am', tag: 'account', answer: Me,
+ *   handle: ({ principal }, { stores }) => stores.accounts.me(principal) });
+ */
+export const route = <
+  A extends z.ZodType,
+  P extends z.ZodType | undefined = undefined,
+  Q extends z.ZodType | undefined = undefined,
+  B extends z.ZodType | undefined = undefined,
+>(
+  spec: RouteSpec<P, Q, B, A>,
+): Route => spec as unknown as Route;

@@ -1,0 +1,93 @@
+import { z } from 'zod';
+import { Action, ActionAnswer, ResolveRequest, RunRequest, Wait } from '../../contracts/action.ts';
+import { Key, RunId } from '../../contracts/common.ts';
+import type { GovernedCall } from '../../engine/actions.ts';
+import { Reply, type RouteInput, route } from '../route.ts';
+import { parsePart, ValidationError } from '../validation.ts';
+
+const tag = 'actions';
+const ById = z.object({ action_id: z.string() });
+
+const run = route({
+  method: 'post',
+  path: '/v1/ai/run',
+  summary: 'Make a governed call of a tool, at most once',
+  tag,
+  body: RunRequest,
+  answer: ActionAnswer,
+  refusals: ['tool_not_found', 'idempotency_mismatch'],
+  handle: async (input, { actions }) => {
+    const answer = await actions.run(callOf(input));
+    return new Reply(answer, { status: answer.decision === 'pending' ? 202 : 200 });
+  },
+});
+
+const get = route({
+  method: 'get',
+  path: '/v1/actions/:action_id',
+  summary: 'One action with its attempts',
+  tag,
+  params: ById,
+  answer: Action,
+  refusals: ['action_not_found'],
+  handle: ({ tenant, params }, { actions }) => actions.get(tenant, params.action_id),
+});
+
+const resolve = route({
+  method: 'post',
+  path: '/v1/actions/:action_id/resolve',
+  summary: 'Say what became of an action in doubt',
+  tag,
+  params: ById,
+  body: ResolveRequest,
+  answer: Action,
+  refusals: ['action_not_found', 'action_not_in_doubt'],
+  handle: ({ tenant, actor, params, body }, { actions }) =>
+    actions.resolve(tenant, params.action_id, { ...body, actor }),
+});
+
+export const actions = [run, get, resolve];
+
+type RunInput = RouteInput<undefined, undefined, typeof RunRequest>;
+
+/** `args.run_id` names the timeline and is no part of the call; headers may carry the key and the patience. */
+function callOf({ tenant, actor, body, header }: RunInput): GovernedCall {
+  const { run_id: named, ...args } = body.args ?? {};
+  const runId = named === undefined || named === null ? body.run_id : parseAt(RunId, named, ['args', 'run_id']);
+  return {
+    tenant,
+    actor,
+    agentId: body.agent_id,
+    tool: body.tool,
+    args,
+    runId,
+    spendUsd: body.spend_usd,
+    idempotencyKey: keyOf(body.idempotency_key, header('Idempotency-Key')),
+    waitSeconds: body.wait ?? preferredWait(header('Prefer')),
+  };
+}
+
+function keyOf(inBody: string | undefined, inHeader: string | undefined): string | undefined {
+  const key = inHeader === undefined ? undefined : parseAt(Key, inHeader, ['Idempotency-Key']);
+  if (key !== undefined && inBody !== undefined && key !== inBody) {
+    const msg = 'Idempotency-Key and idempotency_key should be the same';
+    throw new ValidationError([{ type: 'value_error', loc: ['body', 'idempotency_key'], msg, input: inBody }]);
+  }
+  return inBody ?? key;
+}
+
+/** `Prefer: wait=10` (RFC 7240, 4.3), in seconds; other preferences are none of ours. */
+function preferredWait(prefer: string | undefined): number | undefined {
+  const [, seconds] = /(?:^|[,;\s])wait\s*=\s*"?(-?[\d.]+)"?/i.exec(prefer ?? '') ?? [];
+  return seconds === undefined ? undefined : parseAt(Wait, Number(seconds), ['Prefer']);
+}
+
+/** Parses a value that stands deeper in the request than its schema does. */
+function parseAt<S extends z.ZodType>(schema: S, value: unknown, loc: readonly string[]): z.output<S> {
+  try {
+    return parsePart(schema, value, 'body');
+  } catch (error) {
+    if (!(error instanceof ValidationError)) throw error;
+    throw new ValidationError(error.invalid.map((invalid) => ({ ...invalid, loc: ['body', ...loc] })));
+  }
+}

@@ -1,0 +1,79 @@
+import type { z } from 'zod';
+
+/** One entry of a 422, in the shape the clients know. */
+export interface Invalid {
+  readonly type: string;
+  readonly loc: ReadonlyArray<string | number>;
+  readonly msg: string;
+  readonly input: unknown;
+}
+
+/** A request that does not have the shape its route asks for. */
+export class ValidationError extends Error {
+  override readonly name = 'ValidationError';
+  readonly invalid: readonly Invalid[];
+
+  constructor(invalid: readonly Invalid[]) {
+    super('validation');
+    this.invalid = invalid;
+  }
+}
+
+/** Long or secret input is not sent back. */
+const MAX_ECHO = 200;
+
+export type Place = 'body' | 'query' | 'path';
+
+/**
+ * Parses one part of a request.
+ *
+ * @throws {ValidationError} naming every fault, with its place.
+ */
+export function parsePart<S extends z.ZodType>(schema: S, value: unknown, place: Place): z.output<S> {
+  if (value === undefined && place === 'body') {
+    throw new ValidationError([{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new ValidationError(parsed.error.issues.map((issue) => toInvalid(issue, value, place)));
+}
+
+function toInvalid(issue: z.core.$ZodIssue, value: unknown, place: Place): Invalid {
+  const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
+  const input = path.reduce<unknown>((part, name) => (isObject(part) ? part[name] : undefined), value);
+  const missing = input === undefined;
+  return {
+    type: missing ? 'missing' : typeOf(issue),
+    loc: [place, ...path],
+    msg: missing ? 'Field required' : issue.message,
+    input: path.some((part) => /secret|auth/i.test(String(part))) ? null : echo(input),
+  };
+}
+
+function typeOf(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `${issue.expected}_type`;
+    case 'too_small':
+      return issue.origin === 'string' ? 'string_too_short' : 'greater_than_equal';
+    case 'too_big':
+      return issue.origin === 'string' ? 'string_too_long' : 'less_than_equal';
+    case 'invalid_format':
+      return 'string_pattern_mismatch';
+    case 'invalid_value':
+      return 'enum';
+    case 'custom':
+      return typeof issue.params?.type === 'string' ? issue.params.type : 'value_error';
+    default:
+      return 'value_error';
+  }
+}
+
+function echo(input: unknown): unknown {
+  if (input === undefined) return null;
+  if (typeof input === 'string') return [...input.toWellFormed()].slice(0, MAX_ECHO).join('');
+  return isObject(input) ? null : input;
+}
+
+const isObject = (value: unknown): value is Record<string | number, unknown> =>
+  typeof value === 'object' && value !== null;

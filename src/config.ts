@@ -1,0 +1,70 @@
+import { z } from 'zod';
+
+const integer = (fallback: number, min: number, max: number) =>
+  z.coerce.number().int().min(min).max(max).default(fallback);
+
+const commaSeparated = z
+  .string()
+  .default('')
+  .transform((text) =>
+    text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  );
+
+const masterKey = z
+  .base64()
+  .transform((text) => Buffer.from(text, 'base64'))
+  .refine((key) => key.length === 32, 'must be 32 bytes in base64');
+
+/**
+ * The whole environment of the product; nothing else reads it. Names and defaults are section 12 of the wire contract.
+ * The `TEMPORAL_…` variables for TLS, API keys and profiles are read by `@temporalio/envconfig`, as in every Temporal tool.
+ */
+const Environment = z.object({
+  PORT: integer(8080, 0, 65535),
+  HOST: z.string().min(1).default('127.0.0.1'),
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }),
+  /** Connections a process keeps to PostgreSQL at the most. */
+  DATABASE_POOL_SIZE: integer(16, 2, 200),
+  REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
+  TEMPORAL_TASK_QUEUE: z.string().min(1).default('onceonly'),
+  TEMPORAL_UI_URL: z.url({ protocol: /^https?$/ }).default('http://localhost:8233'),
+  ONCEONLY_BOOTSTRAP_KEY: z
+    .string()
+    .regex(/^once_(live|test)_[A-Za-z0-9_-]{16,}$/, 'must look like once_live_… with at least 16 characters after it')
+    .optional(),
+  ONCEONLY_MASTER_KEY: masterKey,
+  TOOL_ALLOWED_HOSTS: commaSeparated,
+  DUPLICATE_STATUS_CODE: z.enum(['200', '409']).default('200').transform(Number),
+  MAX_BODY_BYTES: integer(262_144, 1_024, 16_777_216),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+});
+
+export type Config = z.infer<typeof Environment>;
+
+/** Every wrong or missing variable, one a line: an operator fixes them all in one go. Values are not repeated (they may be secret). */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+}
+
+/**
+ * Reads the configuration from an environment.
+ *
+ * @example
+ * const config = readConfig(process.env);
+ * @throws {ConfigError} naming every variable that is wrong or missing.
+ */
+export function readConfig(environment: Record<string, string | undefined>): Config {
+  const present = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const parsed = Environment.safeParse(present);
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map((issue) => {
+    const name = issue.path.join('.');
+    return `  ${name}: ${present[name] === undefined ? 'is missing' : issue.message}`;
+  });
+  throw new ConfigError(`The environment is not complete:\n${lines.join('\n')}`);
+}

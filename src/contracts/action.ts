@@ -1,0 +1,125 @@
+import { z } from 'zod';
+import { AgentId, JsonObject, Key, Moment, optional, RunId, ToolName, Usd } from './common.ts';
+
+/** Seconds a caller is ready to wait for the outcome; more is clamped to 60. */
+export const Wait = z
+  .number()
+  .min(0)
+  .transform((seconds) => Math.min(seconds, 60));
+
+export const RunRequest = z
+  .object({
+    agent_id: AgentId,
+    tool: ToolName,
+    args: optional(JsonObject),
+    spend_usd: optional(Usd),
+    idempotency_key: optional(Key),
+    run_id: optional(RunId),
+    wait: optional(Wait),
+  })
+  .meta({ id: 'RunRequest' });
+export type RunRequest = z.output<typeof RunRequest>;
+
+export const Decision = z.enum(['executed', 'blocked', 'dedup', 'failed', 'in_doubt', 'pending']);
+export const RiskLevel = z.enum(['low', 'medium', 'high']);
+export type RiskLevel = z.output<typeof RiskLevel>;
+
+export const PolicyReason = z.enum([
+  'ok',
+  'agent_disabled',
+  'tool_disabled',
+  'tool_explicitly_blocked',
+  'tool_not_in_allowed_list',
+  'max_calls_per_tool_exceeded',
+  'max_actions_per_hour_exceeded',
+  'max_spend_usd_per_day_exceeded',
+  'tool_idempotency',
+  'tool_error',
+  'in_doubt',
+]);
+export type PolicyReason = z.output<typeof PolicyReason>;
+
+/** Body of mode B of `POST /v1/ai/run`, and the result of the `governedAction` workflow. */
+export const ActionAnswer = z
+  .object({
+    ok: z.boolean(),
+    allowed: z.boolean(),
+    decision: Decision,
+    policy_reason: PolicyReason,
+    risk_level: RiskLevel,
+    result: JsonObject.nullable(),
+    action_id: z.string(),
+    workflow_id: z.string(),
+    run_id: z.string(),
+    spend_usd: z.number(),
+    policy_version: z.int().nullable(),
+  })
+  .meta({ id: 'ActionAnswer' });
+export type ActionAnswer = z.output<typeof ActionAnswer>;
+
+export const ActionStatus = z.enum(['pending', 'running', 'executed', 'blocked', 'failed', 'in_doubt']);
+export type ActionStatus = z.output<typeof ActionStatus>;
+
+export const Action = z
+  .object({
+    action_id: z.string(),
+    status: ActionStatus,
+    agent_id: z.string(),
+    tool: z.string(),
+    args_hash: z.string(),
+    decision: Decision,
+    policy_reason: PolicyReason,
+    policy_version: z.int().nullable(),
+    risk_level: RiskLevel,
+    spend_usd: z.number(),
+    fence: z.int().nullable(),
+    run_id: z.string(),
+    attempts: z.array(
+      z.object({
+        n: z.int(),
+        started_at: Moment,
+        ended_at: Moment.nullable(),
+        outcome: z.string().nullable(),
+        http_status: z.int().nullable(),
+      }),
+    ),
+    result: JsonObject.nullable(),
+    workflow_id: z.string(),
+    temporal_url: z.string(),
+    created_at: Moment,
+    done_at: Moment.nullable(),
+  })
+  .meta({ id: 'Action' });
+export type Action = z.output<typeof Action>;
+
+export const ResolveRequest = z
+  .object({
+    outcome: z.enum(['executed', 'not_executed']),
+    result: optional(JsonObject),
+    reason: optional(z.string().max(512)),
+  })
+  .meta({ id: 'ResolveRequest' });
+export type ResolveRequest = z.output<typeof ResolveRequest>;
+
+/** What became of an action in doubt, and who says so. */
+export interface Resolution {
+  readonly outcome: 'executed' | 'not_executed';
+  readonly result?: JsonObject;
+  readonly reason?: string;
+  readonly actor: string;
+}
+
+/** Input of the `governedAction` workflow (contract, section 13). */
+export interface ActionRequest {
+  readonly tenant: string;
+  readonly agent_id: string;
+  readonly tool: string;
+  readonly args: JsonObject;
+  readonly spend_usd?: number;
+  readonly run_id?: string;
+  readonly idempotency_key?: string;
+  /** Who asked, for the audit trail. */
+  readonly actor?: string;
+  /** Set by the workflow itself when it goes on waiting for a resolution; never by a caller. */
+  readonly in_doubt?: ActionAnswer;
+}

@@ -1,0 +1,99 @@
+import { z } from 'zod';
+
+/** JSON deeper than this is refused: later stages (canonical form, payload conversion) walk it by recursion. */
+export const MAX_DEPTH = 100;
+
+const CONTROL_NUL = '\u0000';
+
+const codePoints = (text: string): number => {
+  let count = 0;
+  for (const _ of text) count += 1;
+  return count;
+};
+
+/** Text of 1 to `max` characters (code points) that PostgreSQL and a workflow ID can keep: well-formed Unicode, no NUL. */
+export const text = (max: number, min = 1) =>
+  z
+    .string()
+    .refine((value) => value.isWellFormed() && !value.includes(CONTROL_NUL), {
+      error: 'String should be well-formed Unicode without NUL',
+      params: { type: 'string_unicode' },
+      abort: true,
+    })
+    .refine((value) => codePoints(value) >= min, {
+      error: `String should have at least ${min} character`,
+      params: { type: 'string_too_short' },
+      abort: true,
+    })
+    .refine((value) => codePoints(value) <= max, {
+      error: `String should have at most ${max} characters`,
+      params: { type: 'string_too_long' },
+    })
+    .meta({ minLength: min, maxLength: max });
+
+/** An optional field of a request: absent and `null` are the same (contract, section 1). */
+export const optional = <S extends z.ZodType>(schema: S) =>
+  z.preprocess((value) => value ?? undefined, schema.optional()).optional();
+
+function keepable(value: unknown, depth: number): boolean {
+  if (typeof value === 'string') return value.isWellFormed();
+  // An integer above 2^53 has already lost digits in parsing: two different calls would look the same.
+  if (typeof value === 'number') return !Number.isInteger(value) || Number.isSafeInteger(value);
+  if (typeof value !== 'object' || value === null) return true;
+  if (depth >= MAX_DEPTH) return false;
+  if (Array.isArray(value)) return value.every((item) => keepable(item, depth + 1));
+  return Object.entries(value).every(([name, item]) => name.isWellFormed() && keepable(item, depth + 1));
+}
+
+export type JsonObject = { [key: string]: unknown };
+
+/** Any JSON object that can be kept exactly: well-formed text, integers within ±2^53, at most {@link MAX_DEPTH} deep. */
+export const JsonObject = z
+  .record(z.string(), z.unknown())
+  .refine((value) => keepable(value, 0), {
+    error: `Object should hold well-formed text, integers within 2^53 and at most ${MAX_DEPTH} levels`,
+    params: { type: 'json_unkeepable' },
+    abort: true,
+  })
+  .meta({ type: 'object', additionalProperties: true });
+
+/** A JSON object of at most `maxBytes` bytes of UTF-8 once serialised. */
+export const boundedObject = (maxBytes: number) =>
+  JsonObject.refine((value) => Buffer.byteLength(JSON.stringify(value)) <= maxBytes, {
+    error: `Object should take at most ${maxBytes} bytes as JSON`,
+    params: { type: 'too_long' },
+  });
+
+/** An idempotency or lease key: 1 to 256 characters, scoped to the tenant. */
+export const Key = text(256).meta({ description: 'Scoped to the tenant', example: 'charge:invoice-789' });
+
+/** Who asks; a repeat by the same owner gets its own lock or lease again. */
+export const Owner = text(128).meta({ example: 'worker-7' });
+
+/** Seconds. Above the plan's maximum it is clamped, 1 to 9 is raised to 10, 0, negative or fractional is refused. */
+export const Ttl = z.int().min(1).meta({ description: 'Seconds', example: 3600 });
+
+/** Free data about a lock or a lease, at most 2,048 bytes as JSON. */
+export const Metadata = boundedObject(2048);
+
+/** Tenants are named in workflow IDs, hence the narrow alphabet (contract, section 13). */
+export const TenantId = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,39}$/);
+
+export const AgentId = text(128).meta({ example: 'billing-agent' });
+export const ToolName = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(/^[a-zA-Z0-9_.:-]+$/)
+  .meta({ example: 'stripe.charge' });
+export const RunId = text(256).meta({ example: 'run-2026-11-24' });
+
+/** US dollars, 0 to 1,000,000,000; kept as whole micro-dollars. */
+export const Usd = z.number().min(0).max(1_000_000_000);
+
+/** A moment as ISO 8601 in UTC, by the database's clock. */
+export const Moment = z.iso.datetime();
+
+/** A limit of a list, which has to lie within its bounds (outside: 422). */
+export const limit = (max: number, fallback: number) => z.coerce.number().int().min(1).max(max).default(fallback);
+export const Offset = z.coerce.number().int().min(0).max(1_000_000_000).default(0);

@@ -1,0 +1,48 @@
+/**
+ * The one catalogue of refusals. A code is at once the wire code (section 2 of the contract), the `ApplicationFailure`
+ * type inside Temporal and the audit reason. A detail that is a string is sent as it stands (the clients expect that).
+ */
+export const refusals = {
+  missing_token: { status: 401, text: 'Missing Authorization Bearer token' },
+  invalid_api_key: { status: 403, text: 'Invalid API key' },
+  api_key_disabled: { status: 403, text: 'API key disabled' },
+  not_found: { status: 404, text: 'Not Found' },
+  method_not_allowed: { status: 405, message: 'This path exists, but not for this method' },
+  tool_not_found: { status: 404, message: 'No such tool in this scope' },
+  lease_not_found: { status: 404, message: 'No lease is known under this key' },
+  run_not_found: { status: 404, message: 'No event is known under this run' },
+  policy_not_found: { status: 404, message: 'This agent has no policy' },
+  action_not_found: { status: 404, message: 'No such action' },
+  unknown_tools: { status: 400, message: 'The policy names tools that are not registered' },
+  lease_mismatch: { status: 409, message: 'The lease is held under another lease_id' },
+  lease_not_active: { status: 409, message: 'The lease is over' },
+  action_not_in_doubt: { status: 409, message: 'Only an action in doubt can be resolved' },
+  duplicate_blocked: { status: 409, error: 'Duplicate blocked' },
+  idempotency_mismatch: { status: 422, message: 'This Idempotency-Key was used for another call' },
+  payload_too_large: { status: 413, message: 'The body is larger than this server accepts' },
+  unsupported_media_type: { status: 415, message: 'Send JSON, declared as application/json' },
+  unavailable: { status: 503, message: 'A service behind this API cannot be reached; nothing was executed, try again' },
+} as const satisfies Record<string, { status: number } & ({ text: string } | { message: string } | { error: string })>;
+
+export type RefusalCode = keyof typeof refusals;
+
+/**
+ * A request that is refused, on its way to the edge it came in by.
+ *
+ * @example
+ * throw new Refusal('unknown_tools', { tools: ['charge'] });
+ */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  readonly code: RefusalCode;
+  readonly extra: Record<string, unknown>;
+
+  constructor(code: RefusalCode, extra: Record<string, unknown> = {}) {
+    super(code);
+    this.code = code;
+    this.extra = extra;
+  }
+}
+
+/** Whether a string, such as the type of an `ApplicationFailure`, is a code of the catalogue. */
+export const isRefusalCode = (code: string): code is RefusalCode => Object.hasOwn(refusals, code);

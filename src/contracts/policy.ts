@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import { AgentId, optional, ToolName, Usd } from './common.ts';
+
+const count = z.int().min(0).max(1_000_000_000);
+const tools = z.array(ToolName).max(1000);
+
+/** What a policy may hold. A field that is absent limits nothing; a limit of 0 allows nothing. */
+export const Policy = z
+  .object({
+    allowed_tools: optional(tools),
+    blocked_tools: optional(tools),
+    max_actions_per_hour: optional(count),
+    max_spend_usd_per_day: optional(Usd),
+    max_calls_per_tool: optional(z.record(ToolName, count)),
+    pricing_rules: optional(z.array(z.object({ tool: ToolName, price_usd: Usd })).max(1000)),
+  })
+  .meta({ id: 'Policy' });
+export type Policy = z.output<typeof Policy>;
+
+/** The path names the agent; an `agent_id` in the body is accepted and has to be the same. */
+export const PolicyRequest = Policy.extend({ agent_id: optional(AgentId) }).meta({ id: 'PolicyRequest' });
+
+export const PolicyAnswer = z
+  .object({ agent_id: z.string(), policy: Policy, policy_version: z.int() })
+  .meta({ id: 'PolicyAnswer' });
+export type PolicyAnswer = z.output<typeof PolicyAnswer>;
+
+/** Every tool name a policy speaks of, each once, in the order of its fields. */
+export const toolsNamedIn = (policy: Policy): string[] => [
+  ...new Set([
+    ...(policy.allowed_tools ?? []),
+    ...(policy.blocked_tools ?? []),
+    ...Object.keys(policy.max_calls_per_tool ?? {}),
+    ...(policy.pricing_rules ?? []).map((rule) => rule.tool),
+  ]),
+];

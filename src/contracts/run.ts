@@ -1,0 +1,67 @@
+import { z } from 'zod';
+import { AgentId, JsonObject, optional, RunId, text } from './common.ts';
+
+const label = optional(text(256));
+
+export const EventRequest = z
+  .object({
+    run_id: RunId,
+    type: text(64),
+    /** Unix seconds; the server's clock where absent. */
+    ts: optional(z.number().min(0).max(4_102_444_800)),
+    status: label,
+    duration_ms: optional(z.int().min(0)),
+    step: label,
+    tool: label,
+    req_id: label,
+    lease_id: label,
+    agent_id: optional(AgentId),
+    message: optional(text(4096, 0)),
+    data: optional(JsonObject),
+  })
+  .meta({ id: 'EventRequest' });
+export type EventRequest = z.output<typeof EventRequest>;
+
+export const EventAnswer = z
+  .object({ ok: z.literal(true), event_id: z.string(), run_id: z.string() })
+  .meta({ id: 'EventAnswer' });
+
+export const RunEvent = z
+  .object({
+    id: z.string(),
+    run_id: z.string(),
+    ts: z.number().meta({ description: 'Unix seconds' }),
+    type: z.string(),
+    status: z.string().nullable(),
+    duration_ms: z.int().nullable(),
+    step: z.string().nullable(),
+    tool: z.string().nullable(),
+    req_id: z.string().nullable(),
+    lease_id: z.string().nullable(),
+    agent_id: z.string().nullable(),
+    message: z.string().nullable(),
+    data: JsonObject.nullable(),
+  })
+  .meta({ id: 'RunEvent' });
+export type RunEvent = z.output<typeof RunEvent>;
+
+export const RunTimeline = z
+  .object({ run_id: z.string(), total: z.int(), events: z.array(RunEvent) })
+  .meta({ id: 'RunTimeline' });
+export type RunTimeline = z.output<typeof RunTimeline>;
+
+export const RunList = z
+  .object({
+    total: z.int(),
+    items: z.array(
+      z.object({
+        run_id: z.string(),
+        last_ts: z.number(),
+        last_type: z.string(),
+        last_status: z.string().nullable(),
+        events_count: z.int(),
+      }),
+    ),
+  })
+  .meta({ id: 'RunList' });
+export type RunList = z.output<typeof RunList>;

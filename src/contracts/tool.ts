@@ -1,0 +1,72 @@
+import { z } from 'zod';
+import { JsonObject, Moment, optional, ToolName, text, Usd } from './common.ts';
+
+/** `global`, or `agent:` and an agent id: that agent's own tool, which hides the global one of the same name. */
+export const ScopeId = text(134)
+  .refine((scope) => scope === 'global' || /^agent:./.test(scope), {
+    error: 'Scope should be global or agent:<id>',
+    params: { type: 'string_pattern_mismatch' },
+  })
+  .meta({ example: 'global' });
+
+const Url = text(2048).refine((value) => URL.canParse(value), {
+  error: 'Input should be a valid URL',
+  params: { type: 'url_parsing' },
+});
+
+/** Idempotency window in seconds, at most 30 days; 0 turns it off. */
+const DedupTtl = z.int().min(0).max(2_592_000);
+
+export const ToolRequest = z
+  .object({
+    name: ToolName,
+    scope_id: optional(ScopeId),
+    url: Url,
+    auth: optional(
+      z.object({
+        type: z.literal('hmac_sha256'),
+        secret: optional(text(512, 8).meta({ writeOnly: true, example: 'a-long-shared-secret' })),
+      }),
+    ),
+    timeout_ms: optional(z.int().min(250).max(120_000)),
+    max_retries: optional(z.int().min(0).max(10)),
+    enabled: optional(z.boolean()),
+    description: optional(text(512, 0)),
+    price_usd: optional(Usd),
+    idempotent: optional(z.boolean()),
+    dedup_ttl: optional(DedupTtl),
+    status_url: optional(Url),
+    input_schema: optional(JsonObject),
+  })
+  .meta({ id: 'ToolRequest' });
+export type ToolRequest = z.output<typeof ToolRequest>;
+
+export const Tool = z
+  .object({
+    name: z.string(),
+    scope_id: z.string(),
+    url: z.string(),
+    auth: z.object({ type: z.literal('hmac_sha256') }),
+    timeout_ms: z.int(),
+    max_retries: z.int(),
+    enabled: z.boolean(),
+    description: z.string().nullable(),
+    price_usd: z.number().nullable(),
+    idempotent: z.boolean(),
+    dedup_ttl: z.int(),
+    status_url: z.string().nullable(),
+    input_schema: JsonObject.nullable(),
+    has_secret: z.boolean(),
+    secret_id: z.string(),
+    secret_mask: z.string(),
+    created_at: Moment,
+    updated_at: Moment,
+  })
+  .meta({ id: 'Tool' });
+export type Tool = z.output<typeof Tool>;
+
+export const ToggleRequest = z.object({ enabled: z.boolean() }).meta({ id: 'ToggleRequest' });
+export const ToggleAnswer = z.object({ name: z.string(), enabled: z.boolean() }).meta({ id: 'ToggleAnswer' });
+export const DeleteToolAnswer = z
+  .object({ ok: z.literal(true), deleted: z.string(), scope_id: z.string() })
+  .meta({ id: 'DeleteToolAnswer' });

@@ -1,0 +1,144 @@
+import { Agent, type Dispatcher } from 'undici';
+import type { Answer } from '../domain/answer.ts';
+import { AnswerBody, retryAfterSeconds } from './body.ts';
+import { type GuardedConnectorOptions, guardedConnector, notSent } from './connect.ts';
+
+/** One request to a tool. `timeoutMs` bounds connecting, waiting and reading together. */
+export type ToolRequest = {
+  url: string;
+  timeoutMs: number;
+  /** Already serialised and signed; empty for a GET. */
+  body: string;
+  headers: Record<string, string>;
+  /** Default POST. */
+  method?: 'POST' | 'GET';
+};
+
+export type SenderOptions = GuardedConnectorOptions & {
+  /** Unix time in milliseconds, to read Retry-After dates. Default: `Date.now`. */
+  now?: () => number;
+};
+
+/** Sends requests to tools. `send` never rejects: whatever the target does is an {@link Answer}. */
+export type Sender = {
+  send(call: ToolRequest): Promise<Answer>;
+  /** Lets what is in flight end, then closes every connection. */
+  close(): Promise<void>;
+};
+
+/**
+ * A server that closes idle connections must never see us write into one that it is closing: the request would be
+ * `lost` for no reason. Servers wait 5 s or longer as a rule, so we let go after 1 s.
+ */
+const LONGEST_IDLE_MS = 1_000;
+const LONGEST_HEADERS_BYTES = 64 * 1024;
+
+const OWN_HEADERS = {
+  'user-agent': 'onceonly/1',
+  accept: 'application/json, */*;q=0.5',
+  'accept-encoding': 'identity',
+};
+
+/** Builds the sender: guarded connections, no redirects, no proxies, at most one request at a time on a connection. */
+export function createSender({ guard, lookup, ca, now = Date.now }: SenderOptions): Sender {
+  const agent = new Agent({
+    connect: guardedConnector({ guard, lookup, ca }),
+    pipelining: 1,
+    keepAliveTimeout: LONGEST_IDLE_MS,
+    keepAliveMaxTimeout: LONGEST_IDLE_MS,
+    maxHeaderSize: LONGEST_HEADERS_BYTES,
+    // The exchange's own timer covers both.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+  let closing: Promise<void> | undefined;
+
+  return {
+    async send(call) {
+      // Again although registration checked it: the allow-list may have changed since.
+      const target = guard.checkUrl(call.url);
+      if (!target.ok) return { kind: 'target_refused', error: target.reason };
+      return new Promise<Answer>((settle) => {
+        const url = new URL(call.url);
+        const exchange = new Exchange({ https: url.protocol === 'https:', timeoutMs: call.timeoutMs, now, settle });
+        agent.dispatch(
+          {
+            origin: url.origin,
+            path: url.pathname + url.search,
+            method: call.method ?? 'POST',
+            headers: { ...OWN_HEADERS, ...(call.body && { 'content-type': 'application/json' }), ...call.headers },
+            body: call.body,
+          },
+          exchange,
+        );
+      });
+    },
+    close() {
+      closing ??= agent.close();
+      return closing;
+    },
+  };
+}
+
+type ExchangeOptions = { https: boolean; timeoutMs: number; now: () => number; settle: (answer: Answer) => void };
+
+/**
+ * One request on its way: connecting, sent, answering, settled. `onRequestStart` is the border: undici calls it on a
+ * connected socket right before it writes the first byte, and a request aborted inside it is never written.
+ */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #options: ExchangeOptions;
+  readonly #timer: NodeJS.Timeout;
+  #sentOn: Dispatcher.DispatchController | undefined;
+  #head: { httpStatus: number; retryAfterSeconds?: number } | undefined;
+  #body = new AnswerBody(true);
+  #settled = false;
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+    this.#timer = setTimeout(() => this.#expire(), options.timeoutMs);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    // Too late, or (undici may retry by itself) for the second time: nothing leaves.
+    if (this.#settled || this.#sentOn) controller.abort(new Error('not to be sent'));
+    else this.#sentOn = controller;
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[]>): void {
+    if (status < 200) return; // informational: the answer follows
+    const after = retryAfterSeconds(headers['retry-after'], this.#options.now());
+    this.#head = { httpStatus: status, ...(after === undefined ? {} : { retryAfterSeconds: after }) };
+    this.#body = new AnswerBody(status < 300);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.#body.add(chunk)) return;
+    this.onResponseEnd();
+    controller.abort(new Error('enough read'));
+  }
+
+  onResponseEnd(): void {
+    if (this.#head) this.#settle({ kind: 'response', ...this.#head, body: this.#body.read() });
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    if (this.#head) this.#settle({ kind: 'broken_body', ...this.#head });
+    else if (this.#sentOn) this.#settle({ kind: 'lost', error: 'reset' });
+    else this.#settle(notSent(error, this.#options.https));
+  }
+
+  #expire(): void {
+    if (this.#head) this.#settle({ kind: 'broken_body', ...this.#head });
+    else if (this.#sentOn) this.#settle({ kind: 'lost', error: 'timeout' });
+    else this.#settle({ kind: 'not_sent', error: 'connect_timeout' });
+    this.#sentOn?.abort(new Error('out of time'));
+  }
+
+  #settle(answer: Answer): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    clearTimeout(this.#timer);
+    this.#options.settle(answer);
+  }
+}

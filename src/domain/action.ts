@@ -1,0 +1,56 @@
+import type { ActionAnswer, PolicyReason, RiskLevel } from '../contracts/action.ts';
+import type { JsonObject } from '../contracts/common.ts';
+import { toUsd } from './money.ts';
+
+/** An action as it stands in the store. */
+export interface ActionRecord {
+  readonly actionId: string;
+  readonly workflowId: string;
+  readonly agentId: string;
+  readonly tool: string;
+  readonly toolScope: string;
+  readonly argsHash: string;
+  readonly spendMicros: number;
+  readonly status: 'running' | 'executed' | 'blocked' | 'failed' | 'in_doubt';
+  readonly policyReason: PolicyReason;
+  readonly policyVersion: number | null;
+  readonly riskLevel: RiskLevel;
+  readonly fence: number | null;
+  readonly runId: string;
+  readonly actor: string | null;
+  readonly result: JsonObject | null;
+}
+
+const decisions = {
+  running: 'pending',
+  executed: 'executed',
+  blocked: 'blocked',
+  failed: 'failed',
+  in_doubt: 'in_doubt',
+} as const;
+
+/** What the caller is told of an action. What was refused or failed has spent nothing. */
+export const answerOf = (action: ActionRecord): ActionAnswer => ({
+  ok: action.status === 'executed' || action.status === 'running',
+  allowed: action.status !== 'blocked',
+  decision: decisions[action.status],
+  policy_reason: action.policyReason,
+  risk_level: action.riskLevel,
+  result: action.result,
+  action_id: action.actionId,
+  workflow_id: action.workflowId,
+  run_id: action.runId,
+  spend_usd: action.status === 'blocked' || action.status === 'failed' ? 0 : toUsd(action.spendMicros),
+  policy_version: action.policyVersion,
+});
+
+/**
+ * What everyone but the caller that started an action is told of it: the same result, spent once. A failure stays a
+ * failure; what is blocked, in doubt or still pending reads the same for all (contract, sections 5 and 14).
+ */
+export function asRepeat(answer: ActionAnswer): ActionAnswer {
+  if (answer.decision === 'executed') {
+    return { ...answer, decision: 'dedup', policy_reason: 'tool_idempotency', spend_usd: 0 };
+  }
+  return answer.decision === 'failed' ? { ...answer, decision: 'dedup' } : answer;
+}

@@ -1,0 +1,31 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson } from './fingerprint.ts';
+
+/** SQL stores of Temporal keep workflow IDs in VARCHAR(255); 200 bytes leave room for what the server appends. */
+const MAX_ID_BYTES = 200;
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** Injective: a short clean key stands verbatim behind `k:`, any other is hashed behind `h:` (contract, section 13). */
+function keyed(prefix: string, key: string): string {
+  const verbatim = `${prefix}k:${key}`;
+  const clean = !/\p{Cc}/u.test(key) && Buffer.byteLength(verbatim) <= MAX_ID_BYTES;
+  return clean ? verbatim : `${prefix}h:${sha256(key)}`;
+}
+
+export const lockWorkflowId = (tenant: string, key: string): string => keyed(`lock/${tenant}/`, key);
+export const leaseWorkflowId = (tenant: string, key: string): string => keyed(`lease/${tenant}/`, key);
+export const actionWorkflowId = (tenant: string, key: string): string => keyed(`action/${tenant}/`, key);
+
+/** The ID of a call that names no key: the same call of the same agent is the same action. `args` are without `run_id`. */
+export function derivedActionWorkflowId(
+  tenant: string,
+  call: { agent_id: string; tool: string; args: unknown },
+): string {
+  const { agent_id, tool, args } = call;
+  return `action/${tenant}/d:${sha256(canonicalJson({ agent_id, args, tool }))}`;
+}
+
+/** Whether an action's workflow ID was derived from its call, so that the tool's own dedup window applies. */
+export const isDerivedActionWorkflowId = (tenant: string, workflowId: string): boolean =>
+  workflowId.startsWith(`action/${tenant}/d:`);

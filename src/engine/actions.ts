@@ -1,0 +1,189 @@
+import { randomUUID } from 'node:crypto';
+import type { Client } from '@temporalio/client';
+import { WorkflowUpdateFailedError } from '@temporalio/client';
+import type { Action, ActionAnswer, ActionRequest, Resolution } from '../contracts/action.ts';
+import type { JsonObject } from '../contracts/common.ts';
+import { Refusal } from '../contracts/errors.ts';
+import { answerOf, asRepeat } from '../domain/action.ts';
+import { sameCall } from '../domain/admission.ts';
+import { fingerprint } from '../domain/fingerprint.ts';
+import { actionWorkflowId, derivedActionWorkflowId } from '../domain/workflow-id.ts';
+import type { createActions as createActionStore, Recalled } from '../store/actions.ts';
+import { repeatEntry } from '../store/admissions.ts';
+import type { Recorder } from '../store/recorder.ts';
+import { asUnavailable, isWorkflowNotFound } from './faults.ts';
+import { type Closing, waitForClosing } from './outcome.ts';
+import type { Started, Starter } from './start.ts';
+
+/** Seconds a caller waits for the outcome where it does not say. */
+const DEFAULT_WAIT_SECONDS = 30;
+
+export interface ActionEngineDeps {
+  readonly client: Client;
+  readonly start: Starter;
+  readonly actions: ReturnType<typeof createActionStore>;
+  readonly recorder: Recorder;
+  readonly resolveOrphan: (tenant: string, actionId: string, resolution: Resolution) => Promise<ActionAnswer>;
+  /** Base of the links to the Temporal UI. */
+  readonly uiUrl: string;
+}
+
+/** A governed call as a route has parsed it. */
+export interface GovernedCall {
+  readonly tenant: string;
+  readonly actor: string;
+  readonly agentId: string;
+  readonly tool: string;
+  /** Without `run_id`. */
+  readonly args: JsonObject;
+  readonly runId: string | undefined;
+  readonly spendUsd: number | undefined;
+  readonly idempotencyKey: string | undefined;
+  readonly waitSeconds: number | undefined;
+}
+
+/** A call with everything its identity is made of. */
+interface Identified extends GovernedCall {
+  readonly workflowId: string;
+  readonly argsHash: string;
+  readonly explicit: boolean;
+}
+
+export type Actions = ReturnType<typeof createActions>;
+
+/** Governed actions: started or joined by their key, answered with their outcome. */
+export function createActions({ client, start, actions, recorder, resolveOrphan, uiUrl }: ActionEngineDeps) {
+  /** The remembered outcome, where there is one: no workflow is needed to say it again. */
+  async function replay(call: Identified, { previous, agentEnabled }: Recalled): Promise<ActionAnswer | undefined> {
+    if (previous === undefined) return undefined;
+    if (call.explicit && isCurrent(previous) && !sameCall(call, previous)) throw new Refusal('idempotency_mismatch');
+    if (!agentEnabled || !(previous.remembered || previous.status === 'in_doubt')) return undefined;
+    await recorder.record(repeatEntry({ ...call, actor: call.actor }, previous));
+    return asRepeat(answerOf(previous));
+  }
+
+  const startAction = (call: Identified): Promise<Started> => {
+    const input: ActionRequest = {
+      tenant: call.tenant,
+      agent_id: call.agentId,
+      tool: call.tool,
+      args: call.args,
+      actor: call.actor,
+      ...(call.spendUsd !== undefined && { spend_usd: call.spendUsd }),
+      ...(call.runId !== undefined && { run_id: call.runId }),
+      ...(call.idempotencyKey !== undefined && { idempotency_key: call.idempotencyKey }),
+    };
+    return start({
+      type: 'governedAction',
+      workflowId: call.workflowId,
+      input,
+      requestId: randomUUID(),
+      attributes: { tenant: call.tenant, agent: call.agentId, tool: call.tool },
+    });
+  };
+
+  /** What the action's row says, for a caller whose run has not closed with an answer of its own. */
+  async function fromRow(call: Identified): Promise<ActionAnswer | undefined> {
+    const { previous } = await actions.recall(call.tenant, call);
+    return previous && answerOf(previous);
+  }
+
+  async function answerOfClosing(call: Identified, closing: Closing | undefined, runId: string): Promise<ActionAnswer> {
+    if (closing?.kind === 'completed') return closing.answer;
+    if (closing?.kind === 'failed' && closing.type === 'tool_not_found')
+      throw new Refusal('tool_not_found', { tool: call.tool });
+    if (closing?.kind === 'failed' && closing.type === 'idempotency_mismatch')
+      throw new Refusal('idempotency_mismatch');
+    const known = await fromRow(call);
+    if (known !== undefined) return known;
+    if (closing !== undefined) throw new Refusal('unavailable');
+    return pending(call, runId);
+  }
+
+  return {
+    /**
+     * Makes the call, or joins the same call that is under way, or repeats the outcome of one that was made; waits for
+     * the outcome as long as the caller wants to. The caller that started it reads `executed`, every other `dedup`.
+     *
+     * @throws {Refusal} `tool_not_found`, `idempotency_mismatch`, `unavailable` (nothing was sent, or a repeat finds it).
+     */
+    async run(governed: GovernedCall): Promise<ActionAnswer> {
+      const deadline = Date.now() + (governed.waitSeconds ?? DEFAULT_WAIT_SECONDS) * 1000;
+      const derived = identify(governed);
+      const recalled = await actions.recall(governed.tenant, derived);
+      const replayed = await replay(derived, recalled);
+      if (replayed !== undefined) return replayed;
+
+      // Where the tool recognises no repeats, a call without a key of its own is always a new one.
+      const unique = !derived.explicit && recalled.dedupTtl === 0;
+      const call = unique ? { ...derived, workflowId: actionWorkflowId(governed.tenant, randomUUID()) } : derived;
+      const { started, runId } = await startAction(call);
+      const closing = await waitForClosing(client, { workflowId: call.workflowId, runId }, deadline);
+      const answer = await answerOfClosing(call, closing, runId);
+      if (started) return answer;
+      if (call.explicit) await sameAsRunning(call);
+      return asRepeat(answer);
+    },
+
+    /** One action of the tenant. */
+    async get(tenant: string, actionId: string): Promise<Action> {
+      const link = (workflowId: string) =>
+        `${uiUrl}/namespaces/${client.options.namespace}/workflows/${encodeURIComponent(workflowId)}`;
+      const action = await actions.detail(tenant, actionId, link);
+      if (action === undefined) throw new Refusal('action_not_found');
+      return action;
+    },
+
+    /** Settles an action in doubt by the word of an operator. */
+    async resolve(tenant: string, actionId: string, resolution: Resolution): Promise<Action> {
+      const action = await actions.find(tenant, actionId);
+      if (action === undefined) throw new Refusal('action_not_found');
+      if (action.status !== 'in_doubt') throw new Refusal('action_not_in_doubt', { status: action.status });
+      try {
+        await client.workflow
+          .getHandle(action.workflowId)
+          .executeUpdate<ActionAnswer, [Resolution]>('resolve', { args: [resolution] });
+      } catch (error) {
+        // Its workflow is gone, or its key is in the hands of a later run: the row is settled without it.
+        if (!isWorkflowNotFound(error) && !(error instanceof WorkflowUpdateFailedError)) throw asUnavailable(error);
+        await resolveOrphan(tenant, actionId, resolution);
+      }
+      return await this.get(tenant, actionId);
+    },
+  };
+
+  /** Another call under the same explicit key may not be answered with this one's outcome. */
+  async function sameAsRunning(call: Identified): Promise<void> {
+    const { previous } = await actions.recall(call.tenant, call);
+    if (previous !== undefined && !sameCall(call, previous)) throw new Refusal('idempotency_mismatch');
+  }
+}
+
+const isCurrent = (previous: NonNullable<Recalled['previous']>): boolean =>
+  previous.remembered || previous.status === 'running' || previous.status === 'in_doubt';
+
+function identify(call: GovernedCall): Identified {
+  const { tenant, agentId, tool, args, idempotencyKey } = call;
+  const workflowId =
+    idempotencyKey === undefined
+      ? derivedActionWorkflowId(tenant, { agent_id: agentId, tool, args })
+      : actionWorkflowId(tenant, idempotencyKey);
+  return { ...call, workflowId, argsHash: fingerprint(args), explicit: idempotencyKey !== undefined };
+}
+
+/** The caller's patience ran out before the action was even ruled on. */
+const pending = (call: Identified, runId: string): ActionAnswer => ({
+  ok: true,
+  allowed: true,
+  decision: 'pending',
+  policy_reason: 'ok',
+  risk_level: 'low',
+  result: null,
+  action_id: actionIdOf(runId),
+  workflow_id: call.workflowId,
+  run_id: call.runId ?? actionIdOf(runId),
+  spend_usd: 0,
+  policy_version: null,
+});
+
+const actionIdOf = (runId: string): string => `act_${runId.replaceAll('-', '')}`;

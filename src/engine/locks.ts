@@ -1,0 +1,142 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { Client } from '@temporalio/client';
+import type { KnownLock, LockCache } from '../cache/lock-cache.ts';
+import type { CheckLockAnswer, CheckLockInput, CheckLockRequest } from '../contracts/check-lock.ts';
+import { grantedTtl, type Plan } from '../domain/plan.ts';
+import { lockWorkflowId } from '../domain/workflow-id.ts';
+import type { Recorder } from '../store/recorder.ts';
+import { asUnavailable } from './faults.ts';
+import { momentOfRun } from './run-id.ts';
+import type { Starter } from './start.ts';
+
+/** The first workflow task is due long after the lock has timed out: no worker ever sees a lock. */
+const START_DELAY_BEYOND_TTL_SECONDS = 3_600;
+/** A cached lock is forgotten this long before the lock ends, so that it can never outlive it. */
+const CACHE_MARGIN_MS = 50;
+const OWNER_MEMO = 'owner';
+
+export interface LockDeps {
+  readonly start: Starter;
+  readonly client: Client;
+  readonly cache: LockCache;
+  readonly recorder: Recorder;
+}
+
+export interface LockAsked extends CheckLockRequest {
+  readonly tenant: string;
+  readonly actor: string;
+  readonly plan: Plan;
+}
+
+/** Whether the caller has the lock, and what the lock is. */
+interface Held {
+  readonly mine: boolean;
+  readonly lock: KnownLock;
+  /** The run this very request has started. */
+  readonly startedRun?: string;
+}
+
+const hashOf = (owner: string | undefined): string | undefined =>
+  owner === undefined ? undefined : createHash('sha256').update(owner).digest('base64url');
+
+export type Locks = ReturnType<typeof createLocks>;
+
+/** Check-lock: an open `checkLock` workflow is the lock, and the server itself closes it at its time to live. */
+export function createLocks({ start, client, cache, recorder }: LockDeps) {
+  async function take(input: CheckLockInput): Promise<Held> {
+    const { tenant, key, ttl } = input;
+    const workflowId = lockWorkflowId(tenant, key);
+    const owner = hashOf(input.owner);
+    const askedAt = performance.now();
+    const { started, runId } = await start({
+      type: 'checkLock',
+      workflowId,
+      input,
+      requestId: randomUUID(),
+      executionTimeoutSeconds: ttl,
+      startDelaySeconds: ttl + START_DELAY_BEYOND_TTL_SECONDS,
+      attributes: { tenant },
+      ...(owner && { memo: { [OWNER_MEMO]: owner } }),
+    });
+    const startedAt = momentOfRun(runId);
+    if (!started) {
+      // Only a named owner can have the lock already; for anyone else the run id tells all there is to know.
+      const described =
+        owner !== undefined || startedAt === undefined ? await describe(client, workflowId, runId) : undefined;
+      const firstSeenAt = startedAt ?? described?.startedAt ?? new Date().toISOString();
+      return { mine: owner !== undefined && described?.owner === owner, lock: { firstSeenAt, ttl } };
+    }
+    const lock: KnownLock = { firstSeenAt: startedAt ?? new Date().toISOString(), ttl, ...(owner && { owner }) };
+    // Counted from before the call: the lock cannot have begun earlier.
+    const left = Math.floor(ttl * 1000 - (performance.now() - askedAt) - CACHE_MARGIN_MS);
+    await cache.keep(tenant, key, lock, left);
+    return { mine: true, lock, startedRun: runId };
+  }
+
+  /** Nothing was promised to the caller yet, so a lock whose audit line could not be written is given back. */
+  async function giveBack(tenant: string, key: string, runId: string): Promise<void> {
+    await cache.forget(tenant, key);
+    const handle = client.workflow.getHandle(lockWorkflowId(tenant, key), runId);
+    await handle.terminate('its audit line could not be written').catch(() => undefined);
+  }
+
+  async function note({ tenant, key, metadata, actor }: LockAsked, { mine, startedRun }: Held): Promise<void> {
+    const entry = { tenant, type: mine ? 'locked' : 'duplicate', actor, key };
+    try {
+      if (startedRun === undefined) return await recorder.record(entry, mine ? undefined : 'duplicates');
+      await recorder.record({ ...entry, ...(metadata && { detail: { metadata } }) }, 'locks_created');
+    } catch (error) {
+      if (startedRun !== undefined) await giveBack(tenant, key, startedRun);
+      throw error;
+    }
+  }
+
+  return {
+    /**
+     * Takes the key for its time to live, or says that it is taken. Counted and audited before it answers.
+     *
+     * @throws {Refusal} `unavailable`; then the key was not taken, or a repeat by the same owner gets it.
+     */
+    async check(asked: LockAsked): Promise<CheckLockAnswer> {
+      const ttl = grantedTtl(asked.ttl, asked.plan);
+      const known = await cache.find(asked.tenant, asked.key);
+      const held = known === undefined ? await take(inputOf(asked, ttl)) : heldAs(known, asked.owner);
+      await note(asked, held);
+      const { mine, lock } = held;
+      return {
+        success: mine,
+        status: mine ? 'locked' : 'duplicate',
+        key: asked.key,
+        ttl: mine ? lock.ttl : ttl,
+        first_seen_at: mine ? null : lock.firstSeenAt,
+      };
+    },
+  };
+}
+
+const inputOf = ({ tenant, key, owner, metadata }: LockAsked, ttl: number): CheckLockInput => ({
+  tenant,
+  key,
+  ttl,
+  ...(owner !== undefined && { owner }),
+  ...(metadata !== undefined && { metadata }),
+});
+
+const heldAs = (lock: KnownLock, owner: string | undefined): Held => ({
+  mine: lock.owner !== undefined && lock.owner === hashOf(owner),
+  lock,
+});
+
+/** What the server knows of a lock: when it was taken, and by whom. */
+async function describe(
+  client: Client,
+  workflowId: string,
+  runId: string,
+): Promise<{ startedAt: string; owner: unknown }> {
+  try {
+    const { startTime, memo } = await client.workflow.getHandle(workflowId, runId).describe();
+    return { startedAt: startTime.toISOString(), owner: memo?.[OWNER_MEMO] };
+  } catch (error) {
+    throw asUnavailable(error);
+  }
+}

@@ -1,0 +1,42 @@
+import { fileURLToPath } from 'node:url';
+import { type NativeConnection, Worker } from '@temporalio/worker';
+import type { Activities } from '../../activities/index.ts';
+
+/** The workflow code as `npm run build` has packed it (the same file from `src/` and from `dist/src/`). */
+const bundle = fileURLToPath(
+  new URL(
+    import.meta.url.includes('/dist/') ? '../../workflow-bundle.js' : '../../dist/workflow-bundle.js',
+    import.meta.url,
+  ),
+);
+
+/** How long a worker that is told to stop waits for the calls under way before it gives them up as in doubt. */
+const GRACE_MS = 25_000;
+
+export interface WorkerDeps {
+  readonly connection: NativeConnection;
+  readonly namespace: string;
+  readonly taskQueue: string;
+  readonly activities: Activities;
+}
+
+/**
+ * A worker of the product's workflows and activities; `run()` it. The numbers are those of many short workflows (design,
+ * section 4): more sticky pollers than others, and room for slow tools beside quick ones.
+ */
+export const createWorker = ({ connection, namespace, taskQueue, activities }: WorkerDeps): Promise<Worker> =>
+  Worker.create({
+    connection,
+    namespace,
+    taskQueue,
+    activities,
+    workflowBundle: { codePath: bundle },
+    maxConcurrentWorkflowTaskExecutions: 200,
+    maxConcurrentLocalActivityExecutions: 500,
+    maxConcurrentActivityTaskExecutions: 200,
+    maxCachedWorkflows: 2_000,
+    workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 10 },
+    activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
+    nonStickyToStickyPollRatio: 0.8,
+    shutdownGraceTime: GRACE_MS,
+  });

@@ -1,0 +1,100 @@
+import { type RawBuilder, sql } from 'kysely';
+import type { Action } from '../contracts/action.ts';
+import { type ActionRecord, answerOf } from '../domain/action.ts';
+import type { Database, Queries } from './database.ts';
+
+/** The columns of an {@link ActionRecord}, named as its fields; `a` is the table. */
+export const actionColumns = sql`
+  a.action_id as "actionId", a.workflow_id as "workflowId", a.agent_id as "agentId", a.tool, a.tool_scope as "toolScope",
+  a.args_hash as "argsHash", a.spend_micros as "spendMicros", a.status, a.policy_reason as "policyReason",
+  a.policy_version as "policyVersion", a.risk_level as "riskLevel", a.fence, a.run_id as "runId", a.actor, a.result`;
+
+/** The latest execution of a key; blocked decisions have no fence and are never remembered. */
+export const latestExecution = (tenant: string, workflowId: string | RawBuilder<string>) => sql`
+  select ${actionColumns}, coalesce(a.remember_until > now(), false) as remembered from actions a
+  where a.tenant = ${tenant} and a.workflow_id = ${workflowId} and a.fence is not null
+  order by a.fence desc limit 1`;
+
+export interface Recalled {
+  readonly dedupTtl: number | null;
+  readonly agentEnabled: boolean;
+  readonly previous: (ActionRecord & { readonly remembered: boolean }) | undefined;
+}
+
+type RecalledRow = Partial<ActionRecord> & {
+  remembered: boolean | null;
+  dedup_ttl: number | null;
+  is_enabled: boolean | null;
+};
+type DetailRow = ActionRecord & { attempts: Action['attempts'] | null; created_at: Date; done_at: Date | null };
+
+export const createActions = (db: Database) => ({
+  /** All that a repeat needs to be answered without a workflow, in one round trip. */
+  async recall(tenant: string, call: { workflowId: string; agentId: string; tool: string }): Promise<Recalled> {
+    const { rows } = await sql<RecalledRow>`
+      select t.dedup_ttl, g.is_enabled, previous.* from (select 1) as one
+      left join agents g on g.tenant = ${tenant} and g.agent_id = ${call.agentId}
+      left join lateral (
+        select dedup_ttl from tools where tenant = ${tenant} and name = ${call.tool}
+          and scope_id in ('global', ${`agent:${call.agentId}`}) order by scope_id = 'global' limit 1
+      ) t on true
+      left join lateral (${latestExecution(tenant, call.workflowId)}) previous on true
+    `.execute(db);
+    const [row] = rows;
+    return {
+      dedupTtl: row?.dedup_ttl ?? null,
+      agentEnabled: row?.is_enabled ?? true,
+      previous: isRecord(row) ? { ...row, remembered: row.remembered ?? false } : undefined,
+    };
+  },
+
+  /** One action of the tenant, as it stands. */
+  async find(tenant: string, actionId: string): Promise<ActionRecord | undefined> {
+    return await findAction(db, tenant, actionId);
+  },
+
+  /** One action with its attempts, as the wire shows it; `temporalUrl` makes the link to its workflow. */
+  async detail(
+    tenant: string,
+    actionId: string,
+    temporalUrl: (workflowId: string) => string,
+  ): Promise<Action | undefined> {
+    const { rows } = await sql<DetailRow>`
+      select ${actionColumns}, a.created_at, a.done_at, (
+        select json_agg(json_build_object('n', n, 'started_at', started_at, 'ended_at', ended_at, 'outcome', outcome,
+                                          'http_status', http_status) order by n)
+        from attempts where action_id = a.action_id) as attempts
+      from actions a where a.tenant = ${tenant} and a.action_id = ${actionId}
+    `.execute(db);
+    const [row] = rows;
+    if (row === undefined) return undefined;
+    const { ok: _ok, allowed: _allowed, ...answer } = answerOf(row);
+    return {
+      ...answer,
+      status: row.status,
+      agent_id: row.agentId,
+      tool: row.tool,
+      args_hash: row.argsHash,
+      fence: row.fence,
+      attempts: (row.attempts ?? []).map((attempt) => ({
+        ...attempt,
+        started_at: iso(attempt.started_at),
+        ended_at: attempt.ended_at === null ? null : iso(attempt.ended_at),
+      })),
+      temporal_url: temporalUrl(row.workflowId),
+      created_at: row.created_at.toISOString(),
+      done_at: row.done_at?.toISOString() ?? null,
+    };
+  },
+});
+
+export async function findAction(db: Queries, tenant: string, actionId: string): Promise<ActionRecord | undefined> {
+  const { rows } = await sql<ActionRecord>`
+    select ${actionColumns} from actions a where a.tenant = ${tenant} and a.action_id = ${actionId}
+  `.execute(db);
+  return rows[0];
+}
+
+const iso = (moment: string): string => new Date(moment).toISOString();
+const isRecord = (row: RecalledRow | undefined): row is RecalledRow & ActionRecord =>
+  row?.actionId !== undefined && row.actionId !== null;

@@ -1,0 +1,79 @@
+import { Kysely, PostgresDialect, type Transaction } from 'kysely';
+import pg from 'pg';
+import type { Schema } from './schema.ts';
+
+export type Database = Kysely<Schema>;
+export type Queries = Database | Transaction<Schema>;
+
+/** How long a request waits for a free connection, and for the server to accept one, before it gets its 503. */
+const CONNECT_TIMEOUT_MS = 2_000;
+/** A statement that runs longer than this is a fault, not work. */
+const STATEMENT_TIMEOUT_MS = 10_000;
+
+const parsers = new Map<number, (text: string) => unknown>([
+  // Counts, fences and micro-dollars stay below 2^53: numbers, not strings.
+  [pg.types.builtins.INT8, Number],
+  // A day stays the text it is: as a Date it would move with the time zone.
+  [pg.types.builtins.DATE, (text) => text],
+]);
+
+/** The texts of our statements are few and fixed (lists travel as one JSON parameter); this bound is for surprises. */
+const MAX_PREPARED = 500;
+const statementNames = new Map<string, string>();
+
+function nameOf(text: string): string | undefined {
+  const known = statementNames.get(text);
+  if (known !== undefined || statementNames.size >= MAX_PREPARED) return known;
+  const name = `s${statementNames.size}`;
+  statementNames.set(text, name);
+  return name;
+}
+
+/** Prepares each statement once a connection: parsing and planning cost more than running most of them. */
+class PreparingClient extends pg.Client {
+  // biome-ignore lint/suspicious/noExplicitAny: pg types `query` with eight overloads, of which Kysely calls one
+  override query(...args: any[]): any {
+    const [text, values] = args;
+    const prepared =
+      typeof text === 'string' && Array.isArray(values) && values.length > 0
+        ? [{ name: nameOf(text), text, values }]
+        : args;
+    return Reflect.apply(super.query, this, prepared);
+  }
+}
+
+/**
+ * Opens a pool of connections; nothing is connected before the first query, and a lost server is found again by itself.
+ *
+ * @param poolSize connections at the most.
+ */
+export function openDatabase(url: string, poolSize: number): Database {
+  const pool = new pg.Pool({
+    Client: PreparingClient,
+    connectionString: url,
+    max: poolSize,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+    keepAlive: true,
+    application_name: 'onceonly',
+    types: { getTypeParser: (id: number, format) => parsers.get(id) ?? pg.types.getTypeParser(id, format as 'text') },
+  });
+  // An idle connection that the server closes is replaced by the pool; unheard, its error would end the process.
+  pool.on('error', () => undefined);
+  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+}
+
+/** Connection lost, refused, timed out, or a server that is starting or stopping (SQLSTATE classes 08 and 57P). */
+export function isDatabaseUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  return (
+    /^(08|57P|53)/.test(code) ||
+    code === '25P03' ||
+    ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH'].includes(code) ||
+    /connection terminated|timeout exceeded when trying to connect|not queryable|Client was closed|the database system is/i.test(
+      error.message,
+    )
+  );
+}

@@ -1,0 +1,203 @@
+import { randomBytes } from 'node:crypto';
+import { sql } from 'kysely';
+import type { JsonObject } from '../contracts/common.ts';
+import type { LeaseEnding } from '../contracts/lease.ts';
+import { fingerprint } from '../domain/fingerprint.ts';
+import { blocksAcquisition, LEASE_MEMORY_DAYS, type LeaseRecord } from '../domain/lease.ts';
+import type { Database, Queries } from './database.ts';
+import { type AuditEntry, appendAudit } from './trail.ts';
+import { addUsage } from './usage.ts';
+
+/** Who wants a lease, for how long. */
+export interface Acquisition {
+  readonly tenant: string;
+  readonly key: string;
+  readonly ttlSeconds: number;
+  readonly owner: string | null;
+  readonly metadata: JsonObject | null;
+  readonly retryFailed: boolean;
+  readonly actor: string | null;
+  /** The run of the lease workflow that asks; asking twice in one run acquires once. */
+  readonly workflowRunId: string;
+}
+
+export type Opened =
+  | { readonly kind: 'acquired'; readonly lease: LeaseRecord }
+  | { readonly kind: 'taken'; readonly lease: LeaseRecord };
+
+export type LeaseChange =
+  | { readonly kind: 'changed'; readonly lease: LeaseRecord }
+  | { readonly kind: 'not_found' | 'mismatch' | 'not_active' };
+
+type LeaseRow = Omit<LeaseRecord, 'firstSeenAt' | 'doneAt'> & {
+  firstSeenAt: Date;
+  doneAt: Date | null;
+  workflowRunId: string;
+  /** Held in the row, but its time has passed. */
+  overdue: boolean;
+};
+
+// A held lease whose time has passed is expired from that moment on, whoever gets round to writing it down.
+const columns = sql`
+  l.key, l.fence, l.lease_id as "leaseId", l.workflow_run_id as "workflowRunId", l.owner, l.version, l.ttl as "ttlSeconds",
+  l.result, l.result_hash as "resultHash", l.error_code as "errorCode", l.first_seen_at as "firstSeenAt",
+  l.state = 'held' and l.expires_at <= clock_timestamp() as overdue,
+  case when l.state = 'held' and l.expires_at <= clock_timestamp() then 'expired' else l.state end as state,
+  case when l.state = 'held' and l.expires_at <= clock_timestamp() then l.expires_at else l.done_at end as "doneAt",
+  case when l.state = 'held' then greatest(0, ceil(extract(epoch from l.expires_at - clock_timestamp())))::integer
+    else 0 end as "ttlLeftSeconds",
+  coalesce(l.done_at, l.expires_at) > clock_timestamp() - make_interval(days => ${sql.lit(LEASE_MEMORY_DAYS)}) as remembered`;
+
+const toRecord = ({ workflowRunId: _run, overdue: _overdue, ...row }: LeaseRow): LeaseRecord => ({
+  ...row,
+  firstSeenAt: row.firstSeenAt.toISOString(),
+  doneAt: row.doneAt?.toISOString() ?? null,
+});
+
+const newLeaseId = (): string => `lease_${randomBytes(18).toString('base64url')}`;
+
+export const createLeases = (db: Database) => ({
+  /** The lease of a key, if it is held or finished within its memory. */
+  async find(tenant: string, key: string): Promise<LeaseRecord | undefined> {
+    const row = await read(db, tenant, key);
+    return row?.remembered ? toRecord(row) : undefined;
+  },
+
+  /** Acquires the key, with the next fence, unless its lease is held or its outcome final. */
+  open: (wanted: Acquisition): Promise<Opened> =>
+    db.transaction().execute(async (tx) => {
+      await sql`select pg_advisory_xact_lock(hashtextextended(${`lease/${wanted.tenant}/${wanted.key}`}, 0))`.execute(
+        tx,
+      );
+      const row = await read(tx, wanted.tenant, wanted.key);
+      if (row !== undefined) {
+        const lease = toRecord(row);
+        if (row.workflowRunId === wanted.workflowRunId) return { kind: 'acquired', lease };
+        if (blocksAcquisition(lease, wanted.retryFailed)) return { kind: 'taken', lease };
+        if (row.overdue) await noteExpiry(tx, wanted.tenant, lease);
+      }
+      return { kind: 'acquired', lease: await acquire(tx, wanted) };
+    }),
+
+  /**
+   * Gives the holder `ttlSeconds` more from now (its own ttl where null). `version` is the one it will have, so that a
+   * repeated activity extends once.
+   */
+  extend(tenant: string, held: Held, ttlSeconds: number | null, version: number): Promise<LeaseChange> {
+    const set = sql`version = ${version}, ttl = coalesce(${ttlSeconds}::integer, l.ttl),
+      expires_at = clock_timestamp() + make_interval(secs => coalesce(${ttlSeconds}::integer, l.ttl))`;
+    return change(db, tenant, held, set, { type: 'ai_extended' });
+  },
+
+  /** Ends the lease as its holder says; ending it twice in the same way is no change. */
+  async finish(tenant: string, held: Held, ending: LeaseEnding): Promise<LeaseChange> {
+    const { set, type, detail } = endings(ending);
+    const changed = await change(db, tenant, held, set, { type, ...(detail === undefined ? {} : { detail }) });
+    if (changed.kind !== 'not_active') return changed;
+    const row = await read(db, tenant, held.key);
+    return row?.state === ending.state ? { kind: 'changed', lease: toRecord(row) } : changed;
+  },
+
+  /** Closes a lease whose time has passed; `not_active` while it has not. */
+  async expire(tenant: string, key: string, leaseId: string): Promise<LeaseRecord | undefined> {
+    await sql`
+      with lease as (
+        update leases set state = 'expired', done_at = expires_at
+        where tenant = ${tenant} and key = ${key} and lease_id = ${leaseId} and state = 'held'
+          and expires_at <= clock_timestamp()
+        returning 1
+      ) ${appendAudit([expiryEntry(tenant, key)], sql`exists (select 1 from lease)`)}
+    `.execute(db);
+    const row = await read(db, tenant, key);
+    return row && toRecord(row);
+  },
+});
+
+export interface Held {
+  readonly key: string;
+  readonly leaseId: string;
+  readonly actor: string | null;
+}
+
+async function read(db: Queries, tenant: string, key: string): Promise<LeaseRow | undefined> {
+  const { rows } = await sql<LeaseRow>`
+    select ${columns} from leases l where l.tenant = ${tenant} and l.key = ${key}
+  `.execute(db);
+  return rows[0];
+}
+
+async function acquire(tx: Queries, wanted: Acquisition): Promise<LeaseRecord> {
+  const { tenant, key } = wanted;
+  const entry: AuditEntry = { tenant, type: 'ai_acquired', actor: wanted.actor, key };
+  const { rows } = await sql<LeaseRow>`
+    with audited as (${appendAudit([entry])}), counted as (${addUsage([{ tenant, kind: 'ai_acquired', count: 1 }])}), l as (
+      insert into leases as old (tenant, key, fence, state, lease_id, workflow_run_id, owner, version, ttl, metadata,
+                                 first_seen_at, expires_at)
+      values (${tenant}, ${key}, 1, 'held', ${newLeaseId()}, ${wanted.workflowRunId}, ${wanted.owner}, 1, ${wanted.ttlSeconds},
+              ${wanted.metadata === null ? null : JSON.stringify(wanted.metadata)}, clock_timestamp(),
+              clock_timestamp() + make_interval(secs => ${wanted.ttlSeconds}))
+      on conflict (tenant, key) do update set fence = old.fence + 1, state = 'held', lease_id = excluded.lease_id,
+        workflow_run_id = excluded.workflow_run_id, owner = excluded.owner, version = 1, ttl = excluded.ttl,
+        metadata = excluded.metadata, first_seen_at = excluded.first_seen_at, expires_at = excluded.expires_at,
+        done_at = null, result = null, result_hash = null, error_code = null, error_hash = null
+      returning *
+    )
+    select ${columns} from l
+  `.execute(tx);
+  return toRecord(rows[0] as LeaseRow);
+}
+
+const expiryEntry = (tenant: string, key: string): AuditEntry => ({
+  tenant,
+  type: 'ai_failed',
+  key,
+  detail: { error_code: 'expired' },
+});
+const noteExpiry = (tx: Queries, tenant: string, lease: LeaseRecord) =>
+  appendAudit([expiryEntry(tenant, lease.key)]).execute(tx);
+
+function endings(ending: LeaseEnding) {
+  const done = sql`done_at = clock_timestamp(), state = ${ending.state}`;
+  if (ending.state === 'canceled') {
+    return { set: done, type: 'ai_canceled', detail: ending.reason === null ? undefined : { reason: ending.reason } };
+  }
+  if (ending.state === 'failed') {
+    const { errorCode, errorHash } = ending;
+    return {
+      set: sql`${done}, error_code = ${errorCode}, error_hash = ${errorHash}`,
+      type: 'ai_failed',
+      detail: { error_code: errorCode },
+    };
+  }
+  const hash = ending.resultHash ?? (ending.result === null ? null : fingerprint(ending.result));
+  const result = ending.result === null ? null : JSON.stringify(ending.result);
+  return {
+    set: sql`${done}, result = ${result}::json, result_hash = ${hash}`,
+    type: 'ai_completed',
+    detail: undefined,
+  };
+}
+
+/** Changes a lease that its holder still holds, or says why not. */
+async function change(
+  db: Queries,
+  tenant: string,
+  held: Held,
+  set: ReturnType<typeof sql>,
+  audit: Pick<AuditEntry, 'type' | 'detail'>,
+): Promise<LeaseChange> {
+  const entry: AuditEntry = { tenant, actor: held.actor, key: held.key, ...audit };
+  const { rows } = await sql<LeaseRow>`
+    with l as (
+      update leases as l set ${set}
+      where l.tenant = ${tenant} and l.key = ${held.key} and l.lease_id = ${held.leaseId} and l.state = 'held'
+        and l.expires_at > clock_timestamp()
+      returning *
+    ), audited as (${appendAudit([entry], sql`exists (select 1 from l)`)})
+    select ${columns} from l
+  `.execute(db);
+  if (rows[0] !== undefined) return { kind: 'changed', lease: toRecord(rows[0]) };
+  const row = await read(db, tenant, held.key);
+  if (row === undefined) return { kind: 'not_found' };
+  return { kind: row.leaseId === held.leaseId ? 'not_active' : 'mismatch' };
+}

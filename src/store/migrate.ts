@@ -1,0 +1,24 @@
+import { type Migration, Migrator } from 'kysely';
+import { openDatabase } from './database.ts';
+import * as foundation from './migrations/0001-foundation.ts';
+
+/** In the order of their names; a name that has run somewhere is never changed. */
+const migrations: Record<string, Migration> = { '0001-foundation': foundation };
+
+/**
+ * Brings the schema up to date and says which migrations ran; safe to run from several processes at once (Kysely takes
+ * an advisory lock).
+ *
+ * @throws the first migration's error, after rolling that migration back.
+ */
+export async function migrate(config: { readonly DATABASE_URL: string }): Promise<string[]> {
+  const db = openDatabase(config.DATABASE_URL, 2);
+  try {
+    const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
+    const { error, results = [] } = await migrator.migrateToLatest();
+    if (error !== undefined) throw error;
+    return results.map((result) => result.migrationName);
+  } finally {
+    await db.destroy();
+  }
+}

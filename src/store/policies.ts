@@ -1,0 +1,60 @@
+import { sql } from 'kysely';
+import { Policy, type PolicyAnswer, toolsNamedIn } from '../contracts/policy.ts';
+import type { Database } from './database.ts';
+import { missingTools } from './tools.ts';
+import { appendAudit } from './trail.ts';
+
+export type SavedPolicy =
+  | { readonly kind: 'saved'; readonly answer: PolicyAnswer }
+  | { readonly kind: 'unknown_tools'; readonly tools: readonly string[] };
+
+interface Row {
+  agent_id: string;
+  version: number;
+  policy: unknown;
+}
+
+const toWire = (row: Row): PolicyAnswer => ({
+  agent_id: row.agent_id,
+  policy: Policy.parse(row.policy),
+  policy_version: row.version,
+});
+
+export const createPolicies = (db: Database) => ({
+  /** Stores the next version, unless a tool it names is unknown. Earlier versions stay: decisions name theirs. */
+  save(tenant: string, agentId: string, policy: Policy, actor: string): Promise<SavedPolicy> {
+    return db.transaction().execute(async (tx) => {
+      await sql`select pg_advisory_xact_lock(hashtextextended(${`policy/${tenant}/${agentId}`}, 0))`.execute(tx);
+      const tools = await missingTools(tx, tenant, agentId, toolsNamedIn(policy));
+      if (tools.length > 0) return { kind: 'unknown_tools', tools };
+      const { rows } = await sql<Row>`
+        insert into policies (tenant, agent_id, version, policy)
+        select ${tenant}, ${agentId}, coalesce(max(version), 0) + 1, ${JSON.stringify(policy)}::json
+        from policies where tenant = ${tenant} and agent_id = ${agentId}
+        returning agent_id, version, policy
+      `.execute(tx);
+      const answer = toWire(rows[0] as Row);
+      const { policy_version: policyVersion } = answer;
+      await appendAudit([{ tenant, type: 'policy_set', actor, agentId, policyVersion, detail: policy }]).execute(tx);
+      return { kind: 'saved', answer };
+    });
+  },
+
+  /** The version in force of every agent that has one. */
+  async list(tenant: string): Promise<PolicyAnswer[]> {
+    const { rows } = await sql<Row>`
+      select distinct on (agent_id) agent_id, version, policy from policies
+      where tenant = ${tenant} order by agent_id, version desc
+    `.execute(db);
+    return rows.map(toWire);
+  },
+
+  /** The version in force, or none. */
+  async get(tenant: string, agentId: string): Promise<PolicyAnswer | undefined> {
+    const { rows } = await sql<Row>`
+      select agent_id, version, policy from policies
+      where tenant = ${tenant} and agent_id = ${agentId} order by version desc limit 1
+    `.execute(db);
+    return rows[0] && toWire(rows[0]);
+  },
+});

@@ -1,0 +1,119 @@
+import { sql } from 'kysely';
+import type { ActionRecord } from '../domain/action.ts';
+import { type AttemptEnd, doubt, type Ending, failure } from '../domain/settlement.ts';
+import { actionColumns, findAction } from './actions.ts';
+import type { Database, Queries } from './database.ts';
+import { type AuditEntry, appendAudit, appendEvents, type TimelineEntry, touchRun } from './trail.ts';
+import { addUsage } from './usage.ts';
+
+/** What becomes of the held money: a block and a failure give it back, doubt keeps it. */
+const holds = { executed: 'spent', failed: 'released', blocked: 'released', in_doubt: 'held' } as const;
+const results = { executed: 'ok', failed: 'error', blocked: 'blocked', in_doubt: 'in_doubt' } as const;
+
+export const createSettlements = (db: Database) => ({
+  /**
+   * Ends an action in one statement: its attempt, its row, its hold, its audit line, its timeline and its count change
+   * together. An action that has ended stays as it is; the answer is always the action as it now stands.
+   */
+  settle: (tenant: string, action: ActionRecord, ending: Ending): Promise<ActionRecord> =>
+    settle(db, tenant, action, ending),
+
+  /** Notes how an attempt ended that will be followed by another. */
+  async endAttempt(actionId: string, attempt: AttemptEnd): Promise<void> {
+    await endAttempt(actionId, attempt).execute(db);
+  },
+});
+
+const endAttempt = (actionId: string, attempt: AttemptEnd) => sql`
+  update attempts set ended_at = clock_timestamp(), outcome = ${attempt.outcome}, http_status = ${attempt.httpStatus},
+                      error = ${attempt.error}
+  where action_id = ${actionId} and n = ${attempt.n} and ended_at is null`;
+
+const noAttempt = sql`select 1`;
+
+async function settle(db: Queries, tenant: string, action: ActionRecord, ending: Ending): Promise<ActionRecord> {
+  const { actionId } = action;
+  const { status, attempt } = ending;
+  const hold = holds[status];
+  const entries = timelineOf(ending);
+  const settled = sql`exists (select 1 from action)`;
+  // The ledger goes before the run's row: admission locks them in that order too, so the two cannot deadlock.
+  const afterLedger = sql`${settled} and (select count(*) from ledger) >= 0`;
+  const run = { tenant, runId: action.runId, agentId: action.agentId, tool: action.tool, actionId };
+  const { rows } = await sql<ActionRecord>`
+    with attempt as (${attempt === undefined ? noAttempt : endAttempt(actionId, attempt)}),
+    action as (
+      update actions as a set status = ${status}, policy_reason = ${ending.policyReason}, hold = ${hold},
+        result = ${ending.result === null ? null : JSON.stringify(ending.result)}::json, error = ${ending.error},
+        done_at = case when ${status} = 'in_doubt' then null else clock_timestamp() end,
+        remember_until = case when ${ending.rememberSeconds}::integer > 0
+          then clock_timestamp() + make_interval(secs => ${ending.rememberSeconds}::integer) end
+      where a.tenant = ${tenant} and a.action_id = ${actionId}
+        and (a.status = 'running' or (a.status = 'in_doubt' and ${status} <> 'in_doubt'))
+      returning ${actionColumns}, a.ledger_day, extract(hour from a.created_at at time zone 'utc')::integer + 1 as slot
+    ), ledger as (
+      update agent_days as d set
+        held_micros = d.held_micros - a."spendMicros",
+        spent_micros = d.spent_micros + case when ${hold} = 'spent' then a."spendMicros" else 0 end
+        ${status === 'blocked' ? uncount : sql``}
+      from action a
+      where d.tenant = ${tenant} and d.agent_id = a."agentId" and d.day = a.ledger_day and ${hold} <> 'held'
+      returning 1
+    ), audited as (${appendAudit([auditOf(tenant, action, ending)], settled)}),
+    timeline as (${appendEvents(run, entries, settled)}),
+    run as (${touchRun(run, entries, afterLedger)}),
+    counted as (${addUsage(usageOf(tenant, status), settled)})
+    select * from action
+  `.execute(db);
+  return rows[0] ?? (await findAction(db, tenant, actionId)) ?? action;
+}
+
+/** A call that was stopped before it left does not count against the agent's limits. */
+const uncount = sql`,
+  hour_actions[a.slot] = greatest(d.hour_actions[a.slot] - 1, 0),
+  tool_calls = d.tool_calls || jsonb_build_object(a.tool, greatest((d.tool_calls ->> a.tool)::integer - 1, 0))`;
+
+const usageOf = (tenant: string, status: Ending['status']) =>
+  status === 'executed' ? [{ tenant, kind: 'ai_runs' as const, count: 1 }] : [];
+
+function timelineOf({ status, attempt, error }: Ending): TimelineEntry[] {
+  const result: TimelineEntry = {
+    type: 'tool_result',
+    status: results[status],
+    ...(attempt === undefined
+      ? {}
+      : { durationMs: attempt.durationMs, data: { attempt: attempt.n, http_status: attempt.httpStatus } }),
+    ...(error === null ? {} : { message: error }),
+  };
+  return status === 'in_doubt' ? [result] : [result, { type: 'run_finished', status: results[status] }];
+}
+
+const auditOf = (tenant: string, action: ActionRecord, ending: Ending): AuditEntry => ({
+  tenant,
+  type: `action_${ending.status}`,
+  actor: ending.actor ?? action.actor,
+  key: action.workflowId,
+  agentId: action.agentId,
+  tool: action.tool,
+  actionId: action.actionId,
+  allowed: ending.status !== 'blocked',
+  decision: ending.status,
+  policyReason: ending.policyReason,
+  policyVersion: action.policyVersion,
+  riskLevel: action.riskLevel,
+  spendMicros: ending.status === 'executed' || ending.status === 'in_doubt' ? action.spendMicros : 0,
+  argsHash: action.argsHash,
+  ...(ending.error === null ? {} : { detail: { error: ending.error } }),
+});
+
+/**
+ * An action still marked as running whose workflow is gone (an operator terminated it): with an attempt under way
+ * nobody can say what happened, without one nothing left.
+ */
+export async function closeOrphan(tx: Queries, tenant: string, action: ActionRecord): Promise<void> {
+  const { rows } = await sql<{ open: boolean }>`
+    select exists (select 1 from attempts where action_id = ${action.actionId} and ended_at is null) as open
+  `.execute(tx);
+  const open = rows[0]?.open ?? true;
+  await settle(tx, tenant, action, open ? doubt('workflow_gone') : failure('workflow_gone'));
+}

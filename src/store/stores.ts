@@ -1,0 +1,53 @@
+import { createAccounts } from './accounts.ts';
+import { createActions } from './actions.ts';
+import { createAdmissions } from './admissions.ts';
+import { createClaims } from './claims.ts';
+import { openDatabase } from './database.ts';
+import { createKeys } from './keys.ts';
+import { createLeases } from './leases.ts';
+import { createPolicies } from './policies.ts';
+import { createRecorder } from './recorder.ts';
+import { createRuns } from './runs.ts';
+import { createSecretBox } from './secret-box.ts';
+import { createSettlements } from './settlements.ts';
+import { createTools } from './tools.ts';
+import { createUsage } from './usage.ts';
+
+export interface StoreConfig {
+  readonly DATABASE_URL: string;
+  readonly DATABASE_POOL_SIZE: number;
+  readonly ONCEONLY_MASTER_KEY: Buffer;
+}
+
+export type Stores = ReturnType<typeof createStores>;
+
+/** Every store over one pool of connections. */
+export function createStores(config: StoreConfig) {
+  const db = openDatabase(config.DATABASE_URL, config.DATABASE_POOL_SIZE);
+  const secrets = createSecretBox(config.ONCEONLY_MASTER_KEY);
+  const recorder = createRecorder(db);
+  return {
+    accounts: createAccounts(db),
+    actions: createActions(db),
+    admissions: createAdmissions(db),
+    claims: createClaims(db, secrets),
+    keys: createKeys(db),
+    leases: createLeases(db),
+    policies: createPolicies(db),
+    recorder,
+    runs: createRuns(db),
+    settlements: createSettlements(db),
+    tools: createTools(db, secrets),
+    usage: createUsage(db),
+
+    /** @throws when PostgreSQL does not answer. */
+    ping: async () => {
+      await db.selectFrom('tenants').select('tenant').limit(1).execute();
+    },
+
+    close: async () => {
+      await recorder.drained();
+      await db.destroy();
+    },
+  };
+}

@@ -1,0 +1,198 @@
+import { randomBytes } from 'node:crypto';
+import { type Selectable, sql } from 'kysely';
+import type { Tool, ToolRequest } from '../contracts/tool.ts';
+import { toMicros, toUsd } from '../domain/money.ts';
+import type { Database, Queries } from './database.ts';
+import type { Tools } from './schema.ts';
+import type { SecretBox } from './secret-box.ts';
+import { appendAudit } from './trail.ts';
+
+const defaults = { timeout_ms: 15_000, max_retries: 2, enabled: true, idempotent: false, dedup_ttl: 3600 };
+
+/** Where a tool's secret belongs: bound into its ciphertext. */
+export const secretPlace = (tenant: string, name: string, scopeId: string): string =>
+  `tool/${tenant}/${scopeId}/${name}`;
+
+/** Everything but the ciphertext, which leaves this folder only to be opened for a call. */
+const shown = [
+  'name',
+  'scope_id',
+  'url',
+  'secret_id',
+  'secret_mask',
+  'timeout_ms',
+  'max_retries',
+  'enabled',
+  'description',
+  'price_micros',
+  'idempotent',
+  'dedup_ttl',
+  'status_url',
+  'input_schema',
+  'created_at',
+  'updated_at',
+] as const;
+
+function toWire(row: Pick<Selectable<Tools>, (typeof shown)[number]>): Tool {
+  const { price_micros, created_at, updated_at, ...same } = row;
+  return {
+    ...same,
+    auth: { type: 'hmac_sha256' },
+    price_usd: price_micros === null ? null : toUsd(price_micros),
+    has_secret: true,
+    created_at: created_at.toISOString(),
+    updated_at: updated_at.toISOString(),
+  };
+}
+
+export type SavedTool = { readonly kind: 'saved'; readonly tool: Tool } | { readonly kind: 'secret_needed' };
+
+export const createTools = (db: Database, secrets: SecretBox) => ({
+  /** Creates or replaces a tool; absent fields fall to their defaults, an absent secret keeps the old one. */
+  save(tenant: string, request: ToolRequest, actor: string): Promise<SavedTool> {
+    return db.transaction().execute(async (tx) => {
+      const scope_id = request.scope_id ?? 'global';
+      const before = await lock(tx, tenant, request.name, scope_id);
+      const secret = request.auth?.secret ?? undefined;
+      if (before === undefined && secret === undefined) return { kind: 'secret_needed' };
+      const fresh = secret === undefined ? {} : sealed(secrets, secret, secretPlace(tenant, request.name, scope_id));
+      const values = { ...fieldsOf(request), ...fresh, updated_at: sql<Date>`now()` };
+      const row =
+        before === undefined
+          ? await tx
+              .insertInto('tools')
+              .values({ tenant, name: request.name, scope_id, ...noSecret, ...values })
+              .returning(shown)
+              .executeTakeFirstOrThrow()
+          : await tx
+              .updateTable('tools')
+              .set(values)
+              .where('tenant', '=', tenant)
+              .where('name', '=', request.name)
+              .where('scope_id', '=', scope_id)
+              .returning(shown)
+              .executeTakeFirstOrThrow();
+      const type = before === undefined ? 'tool_created' : 'tool_updated';
+      await recordChange(tx, { tenant, type, actor, tool: request.name, scope_id });
+      return { kind: 'saved', tool: toWire(row) };
+    });
+  },
+
+  /** Tools of one scope, or of every scope, by name. */
+  async list(tenant: string, scopeId: string | undefined): Promise<Tool[]> {
+    const query = db.selectFrom('tools').select(shown).where('tenant', '=', tenant).orderBy('name').orderBy('scope_id');
+    const rows = await (scopeId === undefined ? query : query.where('scope_id', '=', scopeId)).execute();
+    return rows.map(toWire);
+  },
+
+  async get(tenant: string, name: string, scopeId: string): Promise<Tool | undefined> {
+    const row = await db
+      .selectFrom('tools')
+      .select(shown)
+      .where('tenant', '=', tenant)
+      .where('name', '=', name)
+      .where('scope_id', '=', scopeId)
+      .executeTakeFirst();
+    return row && toWire(row);
+  },
+
+  /** Says whether the tool exists. */
+  toggle(tenant: string, name: string, scopeId: string, enabled: boolean, actor: string): Promise<boolean> {
+    return changed(
+      db,
+      sql`update tools set enabled = ${enabled}, updated_at = now()
+      where tenant = ${tenant} and name = ${name} and scope_id = ${scopeId} returning 1`,
+      {
+        tenant,
+        type: enabled ? 'tool_enabled' : 'tool_disabled',
+        actor,
+        tool: name,
+        detail: { scope_id: scopeId },
+      },
+    );
+  },
+
+  /** Says whether the tool existed. */
+  remove(tenant: string, name: string, scopeId: string, actor: string): Promise<boolean> {
+    return changed(
+      db,
+      sql`delete from tools where tenant = ${tenant} and name = ${name} and scope_id = ${scopeId} returning 1`,
+      {
+        tenant,
+        type: 'tool_deleted',
+        actor,
+        tool: name,
+        detail: { scope_id: scopeId },
+      },
+    );
+  },
+});
+
+/** Of these names, the ones that no tool has in the global scope or the agent's own. */
+export async function missingTools(
+  db: Queries,
+  tenant: string,
+  agentId: string,
+  names: readonly string[],
+): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`
+    select name from json_array_elements_text(${JSON.stringify(names)}::json) as name
+    where not exists (select 1 from tools t where t.tenant = ${tenant} and t.name = name
+                      and t.scope_id in ('global', ${`agent:${agentId}`}))
+  `.execute(db);
+  return rows.map((row) => row.name);
+}
+
+/** Placeholder for the insert's required columns; `save` always overwrites them, having asked for the secret first. */
+const noSecret = { secret_id: '', secret_cipher: Buffer.alloc(0), secret_mask: '' };
+
+const fieldsOf = (request: ToolRequest) => ({
+  url: request.url,
+  timeout_ms: request.timeout_ms ?? defaults.timeout_ms,
+  max_retries: request.max_retries ?? defaults.max_retries,
+  enabled: request.enabled ?? defaults.enabled,
+  description: request.description ?? null,
+  price_micros: request.price_usd === undefined ? null : toMicros(request.price_usd),
+  idempotent: request.idempotent ?? defaults.idempotent,
+  dedup_ttl: request.dedup_ttl ?? defaults.dedup_ttl,
+  status_url: request.status_url ?? null,
+  input_schema: request.input_schema === undefined ? null : JSON.stringify(request.input_schema),
+});
+
+const sealed = (secrets: SecretBox, secret: string, place: string) => ({
+  secret_id: `sec_${randomBytes(12).toString('hex')}`,
+  secret_cipher: secrets.seal(secret, place),
+  secret_mask: `***${secret.slice(-3)}`,
+});
+
+/** Two writers of one tool take turns, also while it does not exist yet. */
+async function lock(tx: Queries, tenant: string, name: string, scope: string): Promise<{ name: string } | undefined> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${secretPlace(tenant, name, scope)}, 0))`.execute(tx);
+  return await tx
+    .selectFrom('tools')
+    .select('name')
+    .where('tenant', '=', tenant)
+    .where('name', '=', name)
+    .where('scope_id', '=', scope)
+    .executeTakeFirst();
+}
+
+const recordChange = (
+  tx: Queries,
+  change: { tenant: string; type: string; actor: string; tool: string; scope_id: string },
+) => {
+  const { scope_id, ...entry } = change;
+  return appendAudit([{ ...entry, detail: { scope_id } }]).execute(tx);
+};
+
+async function changed(
+  db: Queries,
+  change: ReturnType<typeof sql>,
+  entry: Parameters<typeof appendAudit>[0][number],
+): Promise<boolean> {
+  const { rows } = await sql<{ found: boolean }>`
+    with changed as (${change}), audited as (${appendAudit([entry], sql`exists (select 1 from changed)`)})
+    select exists (select 1 from changed) as found
+  `.execute(db);
+  return rows[0]?.found ?? false;
+}

@@ -1,0 +1,79 @@
+import { type RawBuilder, sql } from 'kysely';
+
+/** One line of the audit trail. Money is whole micro-dollars; `at` defaults to the database's clock. */
+export interface AuditEntry {
+  readonly tenant: string;
+  readonly type: string;
+  readonly actor?: string | null;
+  readonly key?: string;
+  readonly agentId?: string;
+  readonly tool?: string;
+  readonly actionId?: string;
+  readonly allowed?: boolean;
+  readonly decision?: string;
+  readonly policyReason?: string;
+  readonly policyVersion?: number | null;
+  readonly riskLevel?: string;
+  readonly spendMicros?: number;
+  readonly argsHash?: string;
+  readonly detail?: Record<string, unknown>;
+}
+
+/** One line of a run's timeline. */
+export interface TimelineEntry {
+  readonly type: 'run_started' | 'tool_call' | 'tool_result' | 'run_finished';
+  readonly status?: string;
+  readonly durationMs?: number;
+  readonly message?: string;
+  readonly data?: Record<string, unknown>;
+}
+
+const always = sql`true`;
+
+/** Appends audit lines, if `condition` holds, as one INSERT that fits into a WITH clause beside the change it speaks of. */
+export const appendAudit = (entries: readonly AuditEntry[], condition: RawBuilder<unknown> = always) => sql`
+  insert into audit (tenant, type, actor, key, agent_id, tool, action_id, allowed, decision, policy_reason,
+                     policy_version, risk_level, spend_micros, args_hash, detail)
+  select tenant, type, actor, key, "agentId", tool, "actionId", allowed, decision, "policyReason",
+         "policyVersion", "riskLevel", coalesce("spendMicros", 0), "argsHash", detail
+  from json_to_recordset(${JSON.stringify(entries)}::json) as entry(
+    tenant text, type text, actor text, key text, "agentId" text, tool text, "actionId" text, allowed boolean,
+    decision text, "policyReason" text, "policyVersion" integer, "riskLevel" text, "spendMicros" bigint,
+    "argsHash" text, detail json)
+  where ${condition}`;
+
+/** Whose timeline is written, and in which state of the world. */
+export interface Timeline {
+  readonly tenant: string;
+  readonly runId: string;
+  readonly agentId: string;
+  readonly tool: string;
+  readonly actionId: string;
+}
+
+/** Appends timeline lines; `run_started` only where the run is new. */
+export const appendEvents = (
+  run: Timeline,
+  entries: readonly TimelineEntry[],
+  condition: RawBuilder<unknown> = always,
+) => sql`
+  insert into events (tenant, run_id, type, status, duration_ms, tool, req_id, agent_id, message, data)
+  select ${run.tenant}, ${run.runId}, entry.type, entry.status, entry."durationMs", ${run.tool}, ${run.actionId},
+         ${run.agentId}, entry.message, entry.data
+  from json_to_recordset(${JSON.stringify(entries)}::json) as entry(
+    type text, status text, "durationMs" integer, message text, data json)
+  where ${condition} and (entry.type <> 'run_started' or not exists (
+    select 1 from runs where tenant = ${run.tenant} and run_id = ${run.runId}))`;
+
+/** Keeps the run's line in the list of runs: its last event and how many there are. */
+export const touchRun = (run: Timeline, entries: readonly TimelineEntry[], condition: RawBuilder<unknown> = always) => {
+  const last = entries.at(-1);
+  const repeated = entries.filter((entry) => entry.type !== 'run_started').length;
+  return sql`
+    insert into runs as r (tenant, run_id, last_ts, last_type, last_status, events_count)
+    select ${run.tenant}, ${run.runId}, clock_timestamp(), ${last?.type ?? ''}::text, ${last?.status ?? null}::text,
+           ${entries.length}::integer
+    where ${condition}
+    on conflict (tenant, run_id) do update set last_ts = excluded.last_ts, last_type = excluded.last_type,
+      last_status = excluded.last_status, events_count = r.events_count + ${repeated}::integer`;
+};

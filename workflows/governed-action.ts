@@ -1,0 +1,102 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  continueAsNew,
+  defineQuery,
+  defineUpdate,
+  isCancellation,
+  setHandler,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { DescribedAction } from '../activities/admission.ts';
+import type { ActionAnswer, ActionRequest, Resolution } from '../src/contracts/action.ts';
+import { abandonAction, admit, callToolWithin, checkDoubt, resolveAction } from './steps.ts';
+
+/** What an operator sees of an action under way. */
+export interface ActionProgress {
+  readonly step: 'admit' | 'callTool' | 'retry' | 'in_doubt' | 'done';
+  readonly attempt: number;
+  readonly answer?: ActionAnswer;
+}
+
+export const actionState = defineQuery<ActionProgress>('state');
+export const resolveUpdate = defineUpdate<ActionAnswer, [Resolution]>('resolve');
+
+/**
+ * One governed call: ruled on, held, recorded, made, settled. Its workflow ID is the idempotency key; while it is open
+ * the key is taken. A denial is a result, an unknown tool a failure (`tool_not_found`).
+ */
+export async function governedAction(request: ActionRequest): Promise<ActionAnswer> {
+  if (request.in_doubt !== undefined) return await resolution(request, request.in_doubt);
+
+  let progress: ActionProgress = { step: 'admit', attempt: 0 };
+  setHandler(actionState, () => progress);
+
+  const action = describe(request);
+  const admission = await admit(action);
+  if (admission.kind === 'refused') throw ApplicationFailure.nonRetryable(admission.code, admission.code);
+  if (admission.kind === 'answer') return admission.answer;
+
+  const callTool = callToolWithin(admission.timeoutMs);
+  for (let n = 1; ; n += 1) {
+    progress = { step: 'callTool', attempt: n };
+    const report = await CancellationScope.nonCancellable(() => callTool({ ...key(action), n }));
+    if (report.kind === 'settled') return report.answer;
+    if (report.kind === 'in_doubt')
+      return await continueAsNew<typeof governedAction>({ ...request, in_doubt: report.answer });
+    progress = { step: 'retry', attempt: n };
+    try {
+      await sleep(report.delayMs);
+    } catch (error) {
+      if (!isCancellation(error)) throw error;
+      return await CancellationScope.nonCancellable(() => abandonAction(key(action)));
+    }
+  }
+}
+
+const key = ({ tenant, actionId }: DescribedAction) => ({ tenant, actionId });
+
+function describe(request: ActionRequest): DescribedAction {
+  const { workflowId, firstExecutionRunId } = workflowInfo();
+  const actionId = `act_${firstExecutionRunId.replaceAll('-', '')}`;
+  const { run_id: argsRunId, ...args } = request.args ?? {};
+  return {
+    tenant: request.tenant,
+    actionId,
+    workflowId,
+    agentId: request.agent_id,
+    tool: request.tool,
+    args,
+    spendUsd: request.spend_usd,
+    runId: request.run_id ?? (typeof argsRunId === 'string' && argsRunId !== '' ? argsRunId : actionId),
+    actor: request.actor,
+  };
+}
+
+const FIRST_LOOK_SECONDS = 15;
+const LONGEST_PAUSE_SECONDS = 3600;
+
+/**
+ * Keeps the key taken until someone can say what the tool did: an operator by the update `resolve`, the tool by its
+ * `status_url`, or an answer that was only late. The caller was told `in_doubt` when the first run closed.
+ */
+async function resolution(request: ActionRequest, doubted: ActionAnswer): Promise<ActionAnswer> {
+  const inDoubt = { tenant: request.tenant, actionId: doubted.action_id };
+  let answer = doubted;
+  setHandler(actionState, () => ({ step: 'in_doubt', attempt: 0, answer }));
+  setHandler(resolveUpdate, async (said) => {
+    answer = await resolveAction(inDoubt, said);
+    return answer;
+  });
+
+  for (let pause = FIRST_LOOK_SECONDS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_SECONDS)) {
+    if (await condition(() => answer.decision !== 'in_doubt', `${pause} seconds`)) return answer;
+    answer = await checkDoubt(inDoubt);
+    if (answer.decision !== 'in_doubt') return answer;
+    if (workflowInfo().continueAsNewSuggested) {
+      await continueAsNew<typeof governedAction>({ ...request, in_doubt: answer });
+    }
+  }
+}

@@ -1,0 +1,122 @@
+import {
+  ApplicationFailure,
+  allHandlersFinished,
+  condition,
+  continueAsNew,
+  defineQuery,
+  defineUpdate,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { Changed, HeldLease, OpenedLease } from '../activities/lease.ts';
+import type { ExtendAnswer, Lease, LeaseCall, LeaseEnding, LeaseInput, LeaseState } from '../src/contracts/lease.ts';
+import { expireLease, extendLease, finishLease, openLease } from './steps.ts';
+
+export const acquireUpdate = defineUpdate<Lease, [LeaseCall['acquire']?]>('acquire');
+export const extendUpdate = defineUpdate<ExtendAnswer, [LeaseCall['extend']]>('extend');
+export const completeUpdate = defineUpdate<LeaseState, [LeaseCall['complete']]>('complete');
+export const failUpdate = defineUpdate<LeaseState, [LeaseCall['fail']]>('fail');
+export const cancelUpdate = defineUpdate<LeaseState, [LeaseCall['cancel']]>('cancel');
+export const leaseState = defineQuery<HeldLease | null>('state');
+
+/** A run takes 2,000 updates at the most (Temporal's `history.maxTotalUpdates`); long leases go on in a new run before. */
+const UPDATES_PER_RUN = 1_000;
+
+type Ended = { readonly state: LeaseEnding['state'] | 'expired'; readonly answer?: LeaseState };
+
+/**
+ * A lease: open means held, and the timer is its time to live. The row in `leases` is the arbiter of every change;
+ * this workflow brings the changes to it one after the other, and closes as the lease ends: Completed, or Failed with
+ * type `failed`, `canceled` or `expired`. Where the key is held or finished already, it completes with what was found.
+ */
+export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
+  const { tenant, key } = input;
+  let opened: OpenedLease | undefined;
+  let held: HeldLease | undefined;
+  let deadline = 0;
+  let granted = input.resume?.granted ?? false;
+  let updates = 0;
+  let ended: Ended | undefined;
+
+  const hold = (lease: HeldLease) => {
+    held = lease;
+    deadline = Date.now() + lease.ttlLeftSeconds * 1000;
+  };
+  const handleOf = (call: { lease_id: string; actor?: string }) => ({
+    key,
+    leaseId: call.lease_id,
+    ...(call.actor === undefined ? {} : { actor: call.actor }),
+  });
+  const finish = async (call: { lease_id: string; actor?: string }, ending: LeaseEnding): Promise<LeaseState> => {
+    const answer = changed(await finishLease(tenant, handleOf(call), ending));
+    ended = { state: ending.state, answer };
+    return answer;
+  };
+
+  setHandler(leaseState, () => held ?? null);
+  setHandler(acquireUpdate, async (caller = {}) => {
+    updates += 1;
+    // A lease whose time has passed is being closed; its row decides, so the answer waits for that.
+    await condition(() => opened !== undefined && (held === undefined || ended !== undefined || Date.now() < deadline));
+    // The lease is over, this run is about to close: whoever asks again gets a new run.
+    if (opened === undefined || ended !== undefined) throw refusal('lease_not_active');
+    const { acquired, polled } = opened;
+    if (held === undefined) return polled;
+    const isHolder = !granted || (held.owner !== null && held.owner === caller.owner);
+    granted = true;
+    const { version } = held;
+    return isHolder
+      ? { ...acquired, version }
+      : { ...polled, version, ttl_left: Math.max(0, Math.ceil((deadline - Date.now()) / 1000)) };
+  });
+  setHandler(extendUpdate, async (call) => {
+    updates += 1;
+    const version = (held?.version ?? 0) + 1;
+    const { ttl, fence, ...extended } = changed(await extendLease(tenant, handleOf(call), call.ttl ?? null, version));
+    hold(extended);
+    return { ok: true, status: 'extended', key, ttl, version: extended.version, fence };
+  });
+  setHandler(completeUpdate, ({ result = null, result_hash: resultHash = null, ...call }) =>
+    finish(call, { state: 'completed', result, resultHash }),
+  );
+  setHandler(failUpdate, ({ error_code: errorCode, error_hash: errorHash = null, ...call }) =>
+    finish(call, { state: 'failed', errorCode, errorHash }),
+  );
+  setHandler(cancelUpdate, ({ reason = null, ...call }) => finish(call, { state: 'canceled', reason }));
+
+  opened = await openLease(input, workflowInfo().firstExecutionRunId);
+  if (opened.held !== undefined) hold(opened.held);
+
+  while (held !== undefined && ended === undefined) {
+    const waitUntil = deadline;
+    await condition(
+      () => ended !== undefined || deadline !== waitUntil || updates >= UPDATES_PER_RUN,
+      Math.max(1, waitUntil - Date.now()),
+    );
+    if (ended === undefined && Date.now() >= deadline) {
+      const secondsLeft = await expireLease(tenant, key, held.leaseId);
+      if (secondsLeft === 0) ended ??= { state: 'expired' };
+      else deadline = Date.now() + secondsLeft * 1000;
+    }
+    if (ended === undefined && updates >= UPDATES_PER_RUN) {
+      await condition(allHandlersFinished);
+      if (ended === undefined) await continueAsNew<typeof lease>({ ...input, resume: { granted } });
+    }
+  }
+  await condition(allHandlersFinished);
+  return close(ended, opened);
+}
+
+/** A completed lease completes, any other end is the failure it is called by. */
+function close(ended: Ended | undefined, opened: OpenedLease): Lease | LeaseState {
+  if (ended === undefined) return opened.polled;
+  if (ended.state === 'completed' && ended.answer !== undefined) return ended.answer;
+  throw ApplicationFailure.nonRetryable(`the lease ${ended.state}`, ended.state);
+}
+
+function changed<T>(change: Changed<T>): T {
+  if (change.kind === 'changed') return change.answer;
+  throw refusal(`lease_${change.kind}`);
+}
+
+const refusal = (code: string): ApplicationFailure => ApplicationFailure.nonRetryable(code, code);

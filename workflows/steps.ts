@@ -1,0 +1,26 @@
+import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import type { Activities } from '../activities/index.ts';
+
+/** For as long as it takes: an outage of the database delays a step, it does not fail it. */
+const patient = { initialInterval: '100ms', backoffCoefficient: 2, maximumInterval: '10s' } as const;
+
+/** Steps that talk to the database only: local, so that the happy path of a workflow is one workflow task. */
+export const { openLease, extendLease, finishLease, expireLease, admit, abandonAction, resolveAction } =
+  proxyLocalActivities<Activities>({ startToCloseTimeout: '30s', retry: patient });
+
+/** Asks the tool itself, and is in no hurry. */
+export const { checkDoubt } = proxyActivities<Activities>({ startToCloseTimeout: '150s', retry: patient });
+
+/** A call longer than this would keep its workflow task alive by heartbeats for too long: it gets an activity of its own. */
+const LOCAL_CALL_MS = 20_000;
+
+/** What an attempt may take besides the tool's own time: claim, settlement, and a database that is slow. */
+const AROUND_THE_CALL_MS = 30_000;
+
+/** The call's step, for a tool that may take `timeoutMs` to answer. */
+export function callToolWithin(timeoutMs: number): Activities['callTool'] {
+  const options = { startToCloseTimeout: timeoutMs + AROUND_THE_CALL_MS, retry: patient };
+  const { callTool } =
+    timeoutMs <= LOCAL_CALL_MS ? proxyLocalActivities<Activities>(options) : proxyActivities<Activities>(options);
+  return callTool;
+}
