@@ -14,7 +14,9 @@ RUN npm run build
 FROM node:20-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev
+# Temporal's package brings its native core for every platform; only Linux's is of use here.
+RUN npm ci --omit=dev \
+  && rm -rf node_modules/@temporalio/core-bridge/releases/*-apple-* node_modules/@temporalio/core-bridge/releases/*-windows-*
 
 FROM node:20-slim
 WORKDIR /app

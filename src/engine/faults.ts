@@ -1,4 +1,4 @@
-import { isGrpcServiceError, ServiceError } from '@temporalio/client';
+import { isGrpcServiceError, ServiceError, WorkflowNotFoundError } from '@temporalio/client';
 import { Refusal } from '../contracts/errors.ts';
 
 // https://grpc.io/docs/guides/status-codes/
@@ -19,7 +19,8 @@ function codeOf(error: unknown): number | undefined {
 export const isTemporalUnavailable = (error: unknown): boolean => passing.has(codeOf(error) ?? -1);
 
 /** There is no such workflow, or it is closed. */
-export const isWorkflowNotFound = (error: unknown): boolean => codeOf(error) === NOT_FOUND;
+export const isWorkflowNotFound = (error: unknown): boolean =>
+  error instanceof WorkflowNotFoundError || codeOf(error) === NOT_FOUND;
 
 /** The fault as a refusal that the caller may repeat, where it is one. */
 export const asUnavailable = (error: unknown): unknown =>

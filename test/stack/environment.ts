@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { inject } from 'vitest';
+import { migrate } from '../../src/store/migrate.ts';
 
 /** An environment for the product's processes; `ONCEONLY_BOOTSTRAP_KEY` is the API key to call them with. */
 export interface ProductEnvironment extends Record<string, string> {
@@ -11,7 +12,7 @@ export interface ProductEnvironment extends Record<string, string> {
 }
 
 /**
- * A database and a task queue that nothing else uses, on the shared services. With `redis`, Redis takes the place of the twin inside
+ * A database with the product's schema, and a task queue, that nothing else uses, on the shared services. With `redis`, Redis takes the place of the twin inside
  * the process. Workflow ids are shared by all who share the Temporal server: give `tenant` or keys a name of the test's own.
  *
  * @throws when `redis` is asked for and not installed; see {@link hasRedis}.
@@ -20,8 +21,10 @@ export async function freshEnvironment({ redis }: { redis: boolean }): Promise<P
   const services = inject('services');
   if (redis && services.redisUrl === undefined) throw new Error('redis-server is not installed');
   const name = `test_${randomBytes(6).toString('hex')}`;
+  const databaseUrl = await createDatabase(services.databaseUrl, name);
+  await migrate({ DATABASE_URL: databaseUrl });
   return {
-    DATABASE_URL: await createDatabase(services.databaseUrl, name),
+    DATABASE_URL: databaseUrl,
     TEMPORAL_ADDRESS: services.temporalAddress,
     TEMPORAL_CONFIG_FILE: services.temporalConfigFile,
     TEMPORAL_UI_URL: services.temporalUiUrl,
