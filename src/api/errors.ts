@@ -41,6 +41,8 @@ export const answerErrors =
 
 function asRefusal(error: unknown): Refusal | undefined {
   if (error instanceof Refusal) return error;
+  // A path whose percent-encoding is broken names nothing.
+  if (error instanceof URIError) return new Refusal('not_found');
   if (isDatabaseUnavailable(error) || isTemporalUnavailable(error)) return new Refusal('unavailable');
   return undefined;
 }

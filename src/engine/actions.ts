@@ -58,8 +58,14 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
     if (previous === undefined) return undefined;
     if (call.explicit && isCurrent(previous) && !sameCall(call, previous)) throw new Refusal('idempotency_mismatch');
     if (!agentEnabled || !(previous.remembered || previous.status === 'in_doubt')) return undefined;
-    await recorder.record(repeatEntry({ ...call, actor: call.actor }, previous));
-    return asRepeat(answerOf(previous));
+    return await repeat(call, answerOf(previous));
+  }
+
+  /** Says again what another call has led to, on the record. */
+  async function repeat(call: Identified, first: ActionAnswer): Promise<ActionAnswer> {
+    const answer = asRepeat(first);
+    if (answer.decision !== 'pending') await recorder.record(repeatEntry(call, answer));
+    return answer;
   }
 
   const startAction = (call: Identified): Promise<Started> => {
@@ -122,7 +128,7 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
       const answer = await answerOfClosing(call, closing, runId);
       if (started) return answer;
       if (call.explicit) await sameAsRunning(call);
-      return asRepeat(answer);
+      return await repeat(call, answer);
     },
 
     /** One action of the tenant. */

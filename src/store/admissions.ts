@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
+import type { ActionAnswer } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
 import { Policy } from '../contracts/policy.ts';
-import type { ActionRecord } from '../domain/action.ts';
+import { type ActionRecord, answerOf, asRepeat } from '../domain/action.ts';
 import type { Facts, Ruling } from '../domain/admission.ts';
 import { actionColumns, latestExecution } from './actions.ts';
 import type { Database, Queries } from './database.ts';
@@ -122,30 +123,30 @@ async function keep(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling
   if (ruling.kind === 'deny') return await refuse(tx, action, facts, ruling);
   if (ruling.kind === 'unknown_tool')
     return await note(tx, action, [unknownTool], auditOf(action, { type: 'tool_not_found' }));
-  if (ruling.kind === 'replay') {
-    const { previous } = ruling;
-    await appendAudit([repeatEntry(action, previous)]).execute(tx);
+  if (ruling.kind === 'replay' || ruling.kind === 'in_doubt') {
+    await appendAudit([repeatEntry(action, asRepeat(answerOf(ruling.previous)))]).execute(tx);
   }
 }
 
-/** The audit line of a repeat that was answered with an earlier outcome. */
+/** The audit line of a call that was answered with what another call of the same key had led to. */
 export const repeatEntry = (
   action: Pick<NewAction, 'tenant' | 'workflowId' | 'agentId' | 'tool' | 'argsHash' | 'actor'>,
-  previous: ActionRecord,
+  answer: ActionAnswer,
 ): AuditEntry => ({
   tenant: action.tenant,
-  type: 'action_dedup',
+  type: `action_${answer.decision}`,
   actor: action.actor,
   key: action.workflowId,
   agentId: action.agentId,
   tool: action.tool,
-  actionId: previous.actionId,
-  allowed: true,
-  decision: 'dedup',
-  policyReason: previous.status === 'executed' ? 'tool_idempotency' : previous.policyReason,
-  policyVersion: previous.policyVersion,
-  riskLevel: previous.riskLevel,
+  actionId: answer.action_id,
+  allowed: answer.allowed,
+  decision: answer.decision,
+  policyReason: answer.policy_reason,
+  policyVersion: answer.policy_version,
+  riskLevel: answer.risk_level,
   argsHash: action.argsHash,
+  detail: { repeat: true },
 });
 
 const runStarted: TimelineEntry = { type: 'run_started', status: 'running' };

@@ -135,12 +135,12 @@ export async function missingTools(
   agentId: string,
   names: readonly string[],
 ): Promise<string[]> {
-  const { rows } = await sql<{ name: string }>`
-    select name from json_array_elements_text(${JSON.stringify(names)}::json) as name
-    where not exists (select 1 from tools t where t.tenant = ${tenant} and t.name = name
+  const { rows } = await sql<{ wanted: string }>`
+    select wanted from json_array_elements_text(${JSON.stringify(names)}::json) as named(wanted)
+    where not exists (select 1 from tools t where t.tenant = ${tenant} and t.name = wanted
                       and t.scope_id in ('global', ${`agent:${agentId}`}))
   `.execute(db);
-  return rows.map((row) => row.name);
+  return rows.map((row) => row.wanted);
 }
 
 /** Placeholder for the insert's required columns; `save` always overwrites them, having asked for the secret first. */

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { Action, ActionAnswer, ResolveRequest, RunRequest, Wait } from '../../contracts/action.ts';
-import { Key, RunId } from '../../contracts/common.ts';
+import { Key, RunId, text } from '../../contracts/common.ts';
 import type { GovernedCall } from '../../engine/actions.ts';
 import { Reply, type RouteInput, route } from '../route.ts';
 import { parsePart, ValidationError } from '../validation.ts';
 
 const tag = 'actions';
-const ById = z.object({ action_id: z.string() });
+const ById = z.object({ action_id: text(128) });
 
 const run = route({
   method: 'post',

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { limit, Offset, RunId } from '../../contracts/common.ts';
+import { limit, Offset, RunId, text } from '../../contracts/common.ts';
 import { Refusal } from '../../contracts/errors.ts';
 import { EventAnswer, EventRequest, RunList, RunTimeline } from '../../contracts/run.ts';
 import { route } from '../route.ts';
@@ -25,7 +25,7 @@ const list = route({
   path: '/v1/runs',
   summary: 'Runs, the latest first',
   tag,
-  query: z.object({ limit: limit(500, 50), offset: Offset, q: z.string().max(256).default('') }),
+  query: z.object({ limit: limit(500, 50), offset: Offset, q: text(256, 0).default('') }),
   answer: RunList,
   handle: ({ tenant, query: { q, ...page } }, { stores }) => stores.runs.list(tenant, q, page),
 });

@@ -57,7 +57,9 @@ export function createRest(access: { url: string; apiKey: string; signal: AbortS
     },
     async lose(request, moment) {
       const cut = new AbortController();
-      const answered = send(name, request, [cut.signal]).then(({ status }) => `an answer, ${status}`);
+      const answered = send(name, request, [cut.signal]).then(
+        async (response) => `${response.status} ${(await response.text()).slice(0, 300)}`,
+      );
       const outcome = answered.catch((error: unknown) => {
         if (!cut.signal.aborted || signal.aborted) throw error;
         return 'nothing: the connection broke';
