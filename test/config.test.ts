@@ -1,0 +1,47 @@
+import { describe, expect, test } from 'vitest';
+import { readConfig } from '../src/config.ts';
+
+const complete = {
+  DATABASE_URL: 'postgres://localhost/onceonly',
+  ONCEONLY_MASTER_KEY: Buffer.alloc(32, 7).toString('base64'),
+};
+
+describe('configuration', () => {
+  test('has a default for everything but the database and the master key', () => {
+    expect(readConfig(complete)).toMatchObject({
+      PORT: 8080,
+      HOST: '127.0.0.1',
+      TEMPORAL_TASK_QUEUE: 'onceonly',
+      DUPLICATE_STATUS_CODE: 200,
+      MAX_BODY_BYTES: 262_144,
+      TOOL_ALLOWED_HOSTS: [],
+    });
+    expect(readConfig(complete)).not.toHaveProperty('REDIS_URL');
+  });
+
+  test('names every wrong and missing variable at once, and repeats no value', () => {
+    const wrong = {
+      PORT: 'eighty',
+      ONCEONLY_MASTER_KEY: 'c2hvcnQ=',
+      DUPLICATE_STATUS_CODE: '418',
+      REDIS_URL: 'secret://x',
+    };
+    const read = () => readConfig(wrong);
+    for (const name of [
+      'PORT',
+      'DATABASE_URL: is missing',
+      'ONCEONLY_MASTER_KEY',
+      'DUPLICATE_STATUS_CODE',
+      'REDIS_URL',
+    ]) {
+      expect(read).toThrow(name);
+    }
+    for (const value of ['eighty', 'c2hvcnQ=', 'secret://']) expect(read).not.toThrow(value);
+  });
+
+  test('takes an empty variable for an absent one', () => {
+    const config = readConfig({ ...complete, PORT: '', REDIS_URL: '' });
+    expect(config.PORT).toBe(8080);
+    expect(config).not.toHaveProperty('REDIS_URL');
+  });
+});

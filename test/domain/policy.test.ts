@@ -1,0 +1,135 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Policy } from '../../src/contracts/policy.ts';
+import { toMicros, toUsd } from '../../src/domain/money.ts';
+import { judgeCall, judgeLimits, spendMicros, type Used } from '../../src/domain/policy.ts';
+
+const names = ['a', 'b', 'c', '__proto__', 'constructor'];
+const tool = fc.constantFrom(...names);
+const policies: fc.Arbitrary<Policy> = fc.record(
+  {
+    allowed_tools: fc.uniqueArray(tool),
+    blocked_tools: fc.uniqueArray(tool),
+    max_actions_per_hour: fc.nat(5),
+    max_spend_usd_per_day: fc.integer({ min: 0, max: 5_000 }).map((cents) => cents / 100),
+    max_calls_per_tool: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.nat(3)),
+    pricing_rules: fc.array(fc.record({ tool, price_usd: fc.nat(5) })),
+  },
+  { requiredKeys: [] },
+);
+const calls = fc.record({
+  tool,
+  spendMicros: fc.nat(10_000_000),
+  agentEnabled: fc.boolean(),
+  toolEnabled: fc.boolean(),
+});
+const used: fc.Arbitrary<Used> = fc.record({
+  actionsThisHour: fc.nat(6),
+  toolCallsToday: fc.nat(4),
+  microsToday: fc.nat(60_000_000),
+});
+
+describe('a policy', () => {
+  test('never lets a blocked tool through, whatever else it says', () => {
+    fc.assert(
+      fc.property(calls, policies, (call, policy) => {
+        const blocked = { ...policy, blocked_tools: [...(policy.blocked_tools ?? []), call.tool] };
+        expect(judgeCall(call, blocked).kind).toBe('deny');
+      }),
+    );
+  });
+
+  test('allows only listed tools where it lists any, and every tool where it lists none', () => {
+    fc.assert(
+      fc.property(calls, policies, (call, policy) => {
+        const open = { ...call, agentEnabled: true, toolEnabled: true };
+        const listed = policy.allowed_tools ?? [];
+        const free = judgeCall(open, { ...policy, blocked_tools: [] });
+        expect(free.kind).toBe(listed.length === 0 || listed.includes(call.tool) ? 'allow' : 'deny');
+      }),
+    );
+  });
+
+  test('tells the first reason of the contract’s order', () => {
+    const all: Policy = {
+      blocked_tools: ['a'],
+      allowed_tools: ['b'],
+      max_calls_per_tool: { a: 0 },
+      max_actions_per_hour: 0,
+      max_spend_usd_per_day: 0,
+    };
+    const call = { tool: 'a', spendMicros: 1, agentEnabled: false, toolEnabled: false };
+    const none: Used = { actionsThisHour: 0, toolCallsToday: 0, microsToday: 0 };
+    const reasons = [
+      judgeCall(call, all),
+      judgeCall({ ...call, agentEnabled: true }, all),
+      judgeCall({ ...call, agentEnabled: true, toolEnabled: true }, all),
+      judgeCall({ ...call, agentEnabled: true, toolEnabled: true }, { ...all, blocked_tools: [] }),
+      judgeLimits(call, all, none),
+      judgeLimits(call, { ...all, max_calls_per_tool: {} }, none),
+      judgeLimits(call, { ...all, max_calls_per_tool: {}, max_actions_per_hour: 1 }, none),
+    ].map((verdict) => (verdict.kind === 'deny' ? verdict.reason : verdict.kind));
+    expect(reasons).toEqual([
+      'agent_disabled',
+      'tool_disabled',
+      'tool_explicitly_blocked',
+      'tool_not_in_allowed_list',
+      'max_calls_per_tool_exceeded',
+      'max_actions_per_hour_exceeded',
+      'max_spend_usd_per_day_exceeded',
+    ]);
+  });
+
+  test('under any sequence of calls, what it admits stays within its cap', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(3_000_000)), fc.nat(10), (spends, capUsd) => {
+        let microsToday = 0;
+        for (const spend of spends) {
+          const call = { tool: 'a', spendMicros: spend, agentEnabled: true, toolEnabled: true };
+          const verdict = judgeLimits(
+            call,
+            { max_spend_usd_per_day: capUsd },
+            { actionsThisHour: 0, toolCallsToday: 0, microsToday },
+          );
+          if (verdict.kind === 'allow') microsToday += spend;
+          expect(microsToday).toBeLessThanOrEqual(toMicros(capUsd));
+        }
+      }),
+    );
+  });
+
+  test('never becomes laxer as more is used', () => {
+    fc.assert(
+      fc.property(calls, policies, used, used, (call, policy, one, more) => {
+        const sum: Used = {
+          actionsThisHour: one.actionsThisHour + more.actionsThisHour,
+          toolCallsToday: one.toolCallsToday + more.toolCallsToday,
+          microsToday: one.microsToday + more.microsToday,
+        };
+        if (judgeLimits(call, policy, one).kind === 'deny') expect(judgeLimits(call, policy, sum).kind).toBe('deny');
+      }),
+    );
+  });
+});
+
+describe('money', () => {
+  test('is never less than the agent, the policy or the tool says', () => {
+    fc.assert(
+      fc.property(fc.nat(100), fc.option(fc.nat(100_000_000)), policies, tool, (asked, priceMicros, policy, name) => {
+        const spend = spendMicros(asked, { name, priceMicros }, policy);
+        const prices = (policy.pricing_rules ?? [])
+          .filter((rule) => rule.tool === name)
+          .map((rule) => toMicros(rule.price_usd));
+        expect(spend).toBe(Math.max(toMicros(asked), priceMicros ?? 0, ...prices));
+      }),
+    );
+  });
+
+  test('survives the way to the wire and back', () => {
+    fc.assert(
+      fc.property(fc.nat(2 ** 31), (micros) => {
+        expect(toMicros(toUsd(micros))).toBe(micros);
+      }),
+    );
+  });
+});
