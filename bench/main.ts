@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Measured, measure, median } from './load.ts';
+import { type MemoryReport, watchMemory } from './memory.ts';
 import { type Row, rowsOf } from './rows.ts';
 import { buildScene } from './scene.ts';
 
@@ -10,6 +11,7 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '8' },
     rounds: { type: 'string', default: '3' },
     only: { type: 'string' },
+    memory: { type: 'string', default: '0' },
     write: { type: 'boolean', default: false },
   },
 });
@@ -49,30 +51,48 @@ const head = [
   '| --- | --- | --- | --- | --- | --- | --- |',
 ];
 
+/** Locks, duplicates, leases and actions in turn: what an API with its worker does all day. */
+const mixed = (rows: readonly Row[]): (() => Promise<void>) => {
+  let n = 0;
+  return async () => {
+    n += 1;
+    await rows[n % rows.length]?.ours();
+  };
+};
+
+const memoryLine = ({ minutes, done, afterWarmUp, atTheEnd, highest }: MemoryReport) =>
+  `Memory of API and worker (one process) over ${minutes} minutes and ${done} mixed calls: ${afterWarmUp.toFixed(0)} MiB after warm-up, ` +
+  `${atTheEnd.toFixed(0)} MiB at the end (ratio ${(atTheEnd / afterWarmUp).toFixed(2)}), ${highest.toFixed(0)} MiB at the highest.`;
+
 const scene = await buildScene(say);
 try {
+  const rows = await rowsOf(scene);
   const results: Result[] = [];
-  for (const row of await rowsOf(scene)) {
+  for (const row of rows) {
     if (options.only !== undefined && !`${row.work} ${row.against}`.includes(options.only)) continue;
     const result = await compare(row);
     results.push(result);
     say(lineOf(result));
   }
   const table = [...head, ...results.map(lineOf)].join('\n');
-  say(`\n${table}`);
-  if (options.write) await writeFile('docs/performance.md', page(table));
+  const minutes = Number(options.memory);
+  const memory = minutes > 0 ? memoryLine(await watchMemory(scene.product.pid, mixed(rows), minutes)) : '';
+  say(`\n${table}\n\n${memory}`);
+  if (options.write) await writeFile('docs/performance.md', page(table, memory));
 } finally {
   await scene.close();
 }
 
-function page(table: string): string {
+function page(table: string, memory: string): string {
   const machine = `${cpus().length} cores (${cpus()[0]?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`;
   return `# Performance
 
-Measured by \`npm run bench -- --write\` on ${new Date().toISOString().slice(0, 10)}: ${machine}. Load generator, API with worker, Temporal,
-PostgreSQL and Redis share these cores. Ours and its baseline take turns of ${options.seconds} s, ${options.rounds} times; the middle round counts.
-Only the ratios mean something elsewhere.
+Measured by \`npm run bench -- ${process.argv.slice(2).join(' ')}\` on ${new Date().toISOString().slice(0, 10)}: ${machine}. Load generator,
+API with worker, Temporal, PostgreSQL and Redis share these cores. 32 callers; ours and its baseline take turns of ${options.seconds} s, ${options.rounds} times,
+and the middle round counts. Only the ratios mean something elsewhere.
 
 ${table}
+
+${memory}
 `;
 }
