@@ -1,5 +1,4 @@
 import {
-  ApplicationFailure,
   CancellationScope,
   condition,
   continueAsNew,
@@ -12,6 +11,7 @@ import {
 } from '@temporalio/workflow';
 import type { DescribedAction } from '../activities/admission.ts';
 import type { ActionAnswer, ActionRequest, Resolution } from '../src/contracts/action.ts';
+import { refusal } from './refusal.ts';
 import { abandonAction, admit, callToolWithin, checkDoubt, resolveAction } from './steps.ts';
 
 /** What an operator sees of an action under way. */
@@ -36,7 +36,7 @@ export async function governedAction(request: ActionRequest): Promise<ActionAnsw
 
   const action = describe(request);
   const admission = await admit(action);
-  if (admission.kind === 'refused') throw ApplicationFailure.nonRetryable(admission.code, admission.code);
+  if (admission.kind === 'refused') throw refusal(admission.code);
   if (admission.kind === 'answer') return admission.answer;
 
   const callTool = callToolWithin(admission.timeoutMs);

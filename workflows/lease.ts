@@ -1,5 +1,4 @@
 import {
-  ApplicationFailure,
   allHandlersFinished,
   condition,
   continueAsNew,
@@ -10,6 +9,7 @@ import {
 } from '@temporalio/workflow';
 import type { Changed, HeldLease, OpenedLease } from '../activities/lease.ts';
 import type { ExtendAnswer, Lease, LeaseCall, LeaseEnding, LeaseInput, LeaseState } from '../src/contracts/lease.ts';
+import { refusal } from './refusal.ts';
 import { expireLease, extendLease, finishLease, openLease } from './steps.ts';
 
 export const acquireUpdate = defineUpdate<Lease, [LeaseCall['acquire']?]>('acquire');
@@ -111,12 +111,10 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
 function close(ended: Ended | undefined, opened: OpenedLease): Lease | LeaseState {
   if (ended === undefined) return opened.polled;
   if (ended.state === 'completed' && ended.answer !== undefined) return ended.answer;
-  throw ApplicationFailure.nonRetryable(`the lease ${ended.state}`, ended.state);
+  throw refusal(ended.state);
 }
 
 function changed<T>(change: Changed<T>): T {
   if (change.kind === 'changed') return change.answer;
   throw refusal(`lease_${change.kind}`);
 }
-
-const refusal = (code: string): ApplicationFailure => ApplicationFailure.nonRetryable(code, code);

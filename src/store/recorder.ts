@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Database } from './database.ts';
+import { type Database, isDatabaseUnavailable } from './database.ts';
 import { type AuditEntry, appendAudit } from './trail.ts';
 import { addUsage, type Counted, type UsageKind } from './usage.ts';
 
@@ -26,16 +26,22 @@ export function createRecorder(db: Database) {
   const write = (group: readonly Waiting[]) =>
     sql`with counted as (${addUsage(tally(group))}) ${appendAudit(group.map(({ entry }) => entry))}`.execute(db);
 
+  async function settle(group: readonly Waiting[]): Promise<void> {
+    try {
+      await write(group);
+      for (const { done } of group) done();
+    } catch (error) {
+      // A line that the database refuses must not take the others down with it; a database that is away refuses all.
+      if (group.length > 1 && !isDatabaseUnavailable(error)) await Promise.all(group.map((one) => settle([one])));
+      else for (const { failed } of group) failed(error);
+    }
+  }
+
   async function flush(): Promise<void> {
     while (waiting.length > 0) {
       const group = waiting.slice(0, MAX_GROUP);
       waiting = waiting.slice(MAX_GROUP);
-      try {
-        await write(group);
-        for (const { done } of group) done();
-      } catch (error) {
-        for (const { failed } of group) failed(error);
-      }
+      await settle(group);
     }
     flushing = undefined;
   }

@@ -115,6 +115,30 @@ describe('a governed call', () => {
   });
 });
 
+describe('a call that cannot be', () => {
+  test.each([
+    { agent_id: '' },
+    { tool: 'with space' },
+    { args: [] },
+    { args: { n: 2 ** 60 } },
+    { args: { text: '\ud800' } },
+    { spend_usd: -1 },
+    { wait: -1 },
+    { key: 'a run by key' },
+    { idempotency_key: '' },
+    { args: { run_id: ['no name'] } },
+  ])('%j is refused', async (fields) => {
+    const { status, body } = await world.run({ agent_id: 'a', tool: 't', ...fields });
+    expect(status).toBe(422);
+    expect(body.detail[0].loc[1]).toBe(Object.keys(fields)[0]);
+  });
+
+  test('a header and a body that name different keys are refused', async () => {
+    const call = { agent_id: 'a', tool: 't', idempotency_key: 'one' };
+    expect((await world.run(call, { 'idempotency-key': 'two' })).status).toBe(422);
+  });
+});
+
 describe('what a tool answers', () => {
   test.each([
     [400, 'failed', 2],

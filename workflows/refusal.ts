@@ -1,0 +1,11 @@
+import { ApplicationFailureCategory } from '@temporalio/common';
+import { ApplicationFailure } from '@temporalio/workflow';
+
+/** A refusal as a workflow tells it: final, its code is its type, and it is no fault of ours that a log should warn of. */
+export const refusal = (code: string): ApplicationFailure =>
+  ApplicationFailure.create({
+    message: code,
+    type: code,
+    nonRetryable: true,
+    category: ApplicationFailureCategory.BENIGN,
+  });
