@@ -3,11 +3,11 @@ import type { ActionAnswer, Resolution } from '../src/contracts/action.ts';
 import { JsonObject, optional } from '../src/contracts/common.ts';
 import type { Sender } from '../src/dispatch/send.ts';
 import { type ActionRecord, answerOf } from '../src/domain/action.ts';
-import { failure, resolved } from '../src/domain/settlement.ts';
+import { resolved } from '../src/domain/settlement.ts';
 import type { createActions } from '../src/store/actions.ts';
 import type { createClaims } from '../src/store/claims.ts';
 import type { createSettlements } from '../src/store/settlements.ts';
-import { headersOf } from './tool-call.ts';
+import { headersOf } from './tool-request.ts';
 import { windowSeconds } from './window.ts';
 
 /** What a tool's `status_url` answers (contract, section 11). */
@@ -66,11 +66,6 @@ export function createDoubtActivities({ claims, settlements, actions, sender }: 
     /** Settles an action in doubt as someone has said; an action that has ended stays as it is. */
     async resolveAction(inDoubt: InDoubt, resolution: Resolution): Promise<ActionAnswer> {
       return await resolve(inDoubt, await find(inDoubt), resolution);
-    },
-
-    /** Gives up an action that was canceled between two attempts. */
-    async abandonAction(canceled: InDoubt): Promise<ActionAnswer> {
-      return answerOf(await settlements.settle(canceled.tenant, await find(canceled), failure('canceled')));
     },
 
     /** Looks whether the doubt is over: by a late answer, or by what the tool's `status_url` says. */

@@ -1,24 +1,30 @@
 import type { ActionAnswer } from '../src/contracts/action.ts';
-import type { JsonObject } from '../src/contracts/common.ts';
 import type { Sender } from '../src/dispatch/send.ts';
-import { signedHeaders } from '../src/dispatch/sign.ts';
+import { type Abandon, canceled, refused, toolDeleted } from '../src/domain/abandonment.ts';
 import { type ActionRecord, answerOf } from '../src/domain/action.ts';
 import { type Answer, judgeAnswer, type Outcome, retryDelayMs } from '../src/domain/answer.ts';
-import { type AttemptEnd, doubt, type Ending, endingOf, failure, stopped } from '../src/domain/settlement.ts';
-import type { CallableTool, Claim, createClaims } from '../src/store/claims.ts';
+import { type AttemptEnd, doubt, type Ending, endingOf } from '../src/domain/settlement.ts';
+import type { createAbandonments } from '../src/store/abandonments.ts';
+import type { Claim, createClaims } from '../src/store/claims.ts';
 import type { createSettlements } from '../src/store/settlements.ts';
+import { envelopeOf, headersOf } from './tool-request.ts';
 import { windowSeconds } from './window.ts';
 
 export interface ToolCallDeps {
   readonly claims: ReturnType<typeof createClaims>;
   readonly settlements: ReturnType<typeof createSettlements>;
+  readonly abandonments: ReturnType<typeof createAbandonments>;
   readonly sender: Sender;
 }
 
-/** One attempt of an action; `n` counts from 1. */
-export interface Attempt {
+/** An action under way. */
+export interface Underway {
   readonly tenant: string;
   readonly actionId: string;
+}
+
+/** One attempt of an action; `n` counts from 1. */
+export interface Attempt extends Underway {
   readonly n: number;
 }
 
@@ -35,24 +41,29 @@ interface Seen {
   readonly durationMs: number;
 }
 
-/** The step that calls the tool. */
-export function createToolCallActivities({ claims, settlements, sender }: ToolCallDeps) {
+/** The steps that call the tool, and that give the call up. */
+export function createToolCallActivities({ claims, settlements, abandonments, sender }: ToolCallDeps) {
   // What a tool answered while the database was away: the repeated activity finds it here instead of doubting.
   const unsaved = new Map<string, Seen>();
 
   async function end(tenant: string, action: ActionRecord, ending: Ending): Promise<CallReport> {
-    const settled = await settlements.settle(tenant, action, ending);
-    return { kind: settled.status === 'in_doubt' ? 'in_doubt' : 'settled', answer: answerOf(settled) };
+    return reportOf(await settlements.settle(tenant, action, ending));
   }
 
-  async function save({ tenant, actionId, n }: Attempt, { claim, answer, durationMs }: Seen): Promise<CallReport> {
+  async function giveUp({ tenant, actionId }: Underway, decide: Abandon): Promise<CallReport> {
+    return reportOf((await abandonments.abandon(tenant, actionId, decide)).action);
+  }
+
+  async function save(made: Attempt, { claim, answer, durationMs }: Seen): Promise<CallReport> {
+    const { tenant, n } = made;
     const { action, tool } = claim;
     const outcome = judgeAnswer(answer, tool, n);
     const attempt = { n, durationMs, ...attemptOf(outcome) };
     if (outcome.kind !== 'retry') {
       return await end(tenant, action, endingOf(outcome, attempt, windowSeconds(tenant, action, tool.dedupTtl)));
     }
-    await settlements.endAttempt(actionId, attempt);
+    const goesOn = await settlements.endAttempt(tenant, action, attempt, outcome.mayHaveActed);
+    if (!goesOn) return await giveUp(made, refused);
     return { kind: 'retry', delayMs: retryDelayMs(n, outcome.afterSeconds, Math.random) };
   }
 
@@ -61,13 +72,13 @@ export function createToolCallActivities({ claims, settlements, sender }: ToolCa
     const { tenant, n } = attempt;
     switch (claim.kind) {
       case 'over':
-        return { kind: claim.action.status === 'in_doubt' ? 'in_doubt' : 'settled', answer: answerOf(claim.action) };
+        return reportOf(claim.action);
       case 'ended':
         return { kind: 'retry', delayMs: retryDelayMs(n, null, Math.random) };
       case 'stopped':
-        return await end(tenant, claim.action, stopped);
+        return await giveUp(attempt, refused);
       case 'tool_gone':
-        return await end(tenant, claim.action, failure('tool_deleted'));
+        return await giveUp(attempt, toolDeleted);
       case 'doubtful':
         return await end(tenant, claim.action, { ...doubt('worker_lost'), attempt: lostAttempt(n) });
     }
@@ -91,6 +102,9 @@ export function createToolCallActivities({ claims, settlements, sender }: ToolCa
       unsaved.delete(slot);
       return report;
     },
+
+    /** Gives up an action whose workflow was canceled between two attempts. */
+    abandonAction: (action: Underway): Promise<CallReport> => giveUp(action, canceled),
   };
 }
 
@@ -107,28 +121,10 @@ async function send(sender: Sender, claim: Claimed): Promise<Seen> {
   return { claim, answer, durationMs: Date.now() - startedAt };
 }
 
-/** What a tool receives (contract, section 11). */
-const envelopeOf = (action: ActionRecord, args: JsonObject) => ({
-  args,
-  tool: action.tool,
-  agent_id: action.agentId,
-  action_id: action.actionId,
-  run_id: action.runId,
+const reportOf = (action: ActionRecord): CallReport => ({
+  kind: action.status === 'in_doubt' ? 'in_doubt' : 'settled',
+  answer: answerOf(action),
 });
-
-/**
- * The action, not the caller's key, is what a tool recognises: it is constant over every attempt, unique over tenants,
- * and new once a key may act again.
- */
-export const headersOf = (action: ActionRecord, tool: CallableTool, body: string): Record<string, string> =>
-  signedHeaders({
-    body,
-    webhookId: action.actionId,
-    idempotencyKey: action.actionId,
-    fence: action.fence ?? 0,
-    secret: tool.secret,
-    nowSeconds: Math.floor(Date.now() / 1000),
-  });
 
 const attemptOf = (outcome: Outcome): Pick<AttemptEnd, 'outcome' | 'httpStatus' | 'error'> => ({
   outcome: outcome.kind,

@@ -11,6 +11,7 @@ import {
 } from '@temporalio/workflow';
 import type { DescribedAction } from '../activities/admission.ts';
 import type { ActionAnswer, ActionRequest, Resolution } from '../src/contracts/action.ts';
+import { actionOfRun } from '../src/domain/action.ts';
 import { refusal } from './refusal.ts';
 import { abandonAction, admit, callToolWithin, checkDoubt, resolveAction } from './steps.ts';
 
@@ -35,24 +36,32 @@ export async function governedAction(request: ActionRequest): Promise<ActionAnsw
   setHandler(actionState, () => progress);
 
   const action = describe(request);
-  const admission = await admit(action);
+  // Never canceled half way: a row that says `running` has a workflow that ends it.
+  const admission = await CancellationScope.nonCancellable(() => admit(action));
   if (admission.kind === 'refused') throw refusal(admission.code);
   if (admission.kind === 'answer') return admission.answer;
 
   const callTool = callToolWithin(admission.timeoutMs);
   for (let n = 1; ; n += 1) {
     progress = { step: 'callTool', attempt: n };
-    const report = await CancellationScope.nonCancellable(() => callTool({ ...key(action), n }));
+    const isCanceled = CancellationScope.current().consideredCancelled;
+    const report = await CancellationScope.nonCancellable(() =>
+      isCanceled ? abandonAction(key(action)) : callTool({ ...key(action), n }),
+    );
     if (report.kind === 'settled') return report.answer;
     if (report.kind === 'in_doubt')
       return await continueAsNew<typeof governedAction>({ ...request, in_doubt: report.answer });
     progress = { step: 'retry', attempt: n };
-    try {
-      await sleep(report.delayMs);
-    } catch (error) {
-      if (!isCancellation(error)) throw error;
-      return await CancellationScope.nonCancellable(() => abandonAction(key(action)));
-    }
+    await pause(report.delayMs);
+  }
+}
+
+/** Waits this long, or until the workflow is canceled. */
+async function pause(milliseconds: number): Promise<void> {
+  try {
+    await sleep(milliseconds);
+  } catch (error) {
+    if (!isCancellation(error)) throw error;
   }
 }
 
@@ -60,7 +69,7 @@ const key = ({ tenant, actionId }: DescribedAction) => ({ tenant, actionId });
 
 function describe(request: ActionRequest): DescribedAction {
   const { workflowId, firstExecutionRunId } = workflowInfo();
-  const actionId = `act_${firstExecutionRunId.replaceAll('-', '')}`;
+  const actionId = actionOfRun(firstExecutionRunId);
   const { run_id: argsRunId, ...args } = request.args ?? {};
   return {
     tenant: request.tenant,

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { TargetGuard } from '../dispatch/guard.ts';
 import type { Actions } from '../engine/actions.ts';
+import type { Agents } from '../engine/agents.ts';
 import type { Leases } from '../engine/leases.ts';
 import type { Locks } from '../engine/locks.ts';
 import type { Stores } from '../store/stores.ts';
@@ -15,6 +16,7 @@ export interface ApiDeps {
   readonly locks: Locks;
   readonly leases: Leases;
   readonly actions: Actions;
+  readonly agents: Agents;
   /** Rejects while Temporal does not answer. */
   readonly pingTemporal: () => Promise<void>;
   /** Whether the worker of this process, if it has one, is at work. */

@@ -5,6 +5,7 @@ import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObj
 import { type RefusalCode, refusals } from '../contracts/errors.ts';
 import type { Route } from './route.ts';
 import { routes } from './routes/index.ts';
+import { isOptional } from './validation.ts';
 
 const everywhere: readonly RefusalCode[] = ['missing_token', 'invalid_api_key', 'api_key_disabled', 'unavailable'];
 const withBody: readonly RefusalCode[] = ['payload_too_large', 'unsupported_media_type'];
@@ -36,7 +37,9 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
       ...(route.params && { path: route.params as z.ZodObject }),
       ...(route.query && { query: route.query as z.ZodObject }),
     },
-    ...(route.body && { requestBody: { required: true, content: { 'application/json': { schema: route.body } } } }),
+    ...(route.body && {
+      requestBody: { required: !isOptional(route.body), content: { 'application/json': { schema: route.body } } },
+    }),
     responses: {
       200: { description: 'OK', content: { 'application/json': { schema: route.answer } } },
       ...refusalsOf(codes),

@@ -22,6 +22,9 @@ export class ValidationError extends Error {
 /** Long or secret input is not sent back. */
 const MAX_ECHO = 200;
 
+/** Whether nothing at all is a value of the schema too: a body that may be left out. */
+export const isOptional = (schema: z.ZodType): boolean => schema.safeParse(undefined).success;
+
 export type Place = 'body' | 'query' | 'path';
 
 /**
@@ -30,7 +33,7 @@ export type Place = 'body' | 'query' | 'path';
  * @throws {ValidationError} naming every fault, with its place.
  */
 export function parsePart<S extends z.ZodType>(schema: S, value: unknown, place: Place): z.output<S> {
-  if (value === undefined && place === 'body') {
+  if (value === undefined && place === 'body' && !isOptional(schema)) {
     throw new ValidationError([{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
   }
   const parsed = schema.safeParse(value);

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { Decision, PolicyReason, RiskLevel } from './action.ts';
 import { Moment } from './common.ts';
 
 export const Me = z
@@ -17,19 +16,3 @@ export const Me = z
   })
   .meta({ id: 'Me' });
 export type Me = z.output<typeof Me>;
-
-export const AgentLog = z
-  .object({
-    ts: Moment,
-    agent_id: z.string(),
-    tool: z.string().nullable(),
-    allowed: z.boolean(),
-    decision: Decision,
-    policy_reason: PolicyReason.nullable(),
-    policy_version: z.int().nullable(),
-    risk_level: RiskLevel,
-    args_hash: z.string().nullable(),
-    spend_usd: z.number(),
-  })
-  .meta({ id: 'AgentLog' });
-export type AgentLog = z.output<typeof AgentLog>;

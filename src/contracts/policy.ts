@@ -20,6 +20,15 @@ export type Policy = z.output<typeof Policy>;
 /** The path names the agent; an `agent_id` in the body is accepted and has to be the same. */
 export const PolicyRequest = Policy.extend({ agent_id: optional(AgentId) }).meta({ id: 'PolicyRequest' });
 
+/** Policies to begin with; what each holds is in `src/domain/templates.ts`. */
+export const PolicyTemplate = z.enum(['strict', 'moderate', 'permissive', 'read_only', 'support_bot']);
+export type PolicyTemplate = z.output<typeof PolicyTemplate>;
+
+/** Each field of `overrides` takes the place of the template's own. */
+export const TemplateRequest = z
+  .object({ template: PolicyTemplate, overrides: optional(Policy), agent_id: optional(AgentId) })
+  .meta({ id: 'TemplateRequest' });
+
 export const PolicyAnswer = z
   .object({ agent_id: z.string(), policy: Policy, policy_version: z.int() })
   .meta({ id: 'PolicyAnswer' });

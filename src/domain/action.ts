@@ -21,6 +21,13 @@ export interface ActionRecord {
   readonly result: JsonObject | null;
 }
 
+/** The id of the action that a workflow stands for, by the run it began with. */
+export const actionOfRun = (runId: string): string => `act_${runId.replaceAll('-', '')}`;
+
+/** The run that an action's workflow began with: an id of its own, whoever holds the key by now. */
+export const runOfAction = (actionId: string): string =>
+  actionId.replace(/^act_(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+
 const decisions = {
   running: 'pending',
   executed: 'executed',

@@ -14,12 +14,13 @@ export type Answer =
 
 /**
  * What an attempt means for the action. `remember`: a repeat of the same key replays this failure instead of calling
- * again. `afterSeconds`: what the tool asked for, uncapped; give it to {@link retryDelayMs}.
+ * again. `afterSeconds`: what the tool asked for, uncapped; give it to {@link retryDelayMs}. `mayHaveActed`: the effect may
+ * have happened, so an action that is given up after this attempt is in doubt.
  */
 export type Outcome =
   | { kind: 'executed'; httpStatus: number; result: JsonObject }
   | { kind: 'failed'; error: string; httpStatus: number | null; detail: JsonObject | null; remember: boolean }
-  | { kind: 'retry'; error: string; httpStatus: number | null; afterSeconds: number | null }
+  | { kind: 'retry'; error: string; httpStatus: number | null; afterSeconds: number | null; mayHaveActed: boolean }
   | { kind: 'in_doubt'; error: string; httpStatus: number | null };
 
 /** The part of a registered tool that decides about repeats. `maxRetries` counts sends after the first, 0–10. */
@@ -83,7 +84,7 @@ function judgeFailure(failure: Failure, tool: RetryRules, attempt: number): Outc
   const { effect, error, httpStatus } = failure;
   if (effect === 'unknown' && !tool.idempotent) return { kind: 'in_doubt', error, httpStatus };
   if (isRepeatable(effect, tool) && attempt <= tool.maxRetries) {
-    return { kind: 'retry', error, httpStatus, afterSeconds: failure.after ?? null };
+    return { kind: 'retry', error, httpStatus, afterSeconds: failure.after ?? null, mayHaveActed: effect !== 'none' };
   }
   // A tool that broke half way may have acted, so the same key must not reach it again.
   const remember = !tool.idempotent && (effect === 'crashed' || effect === 'incapable');

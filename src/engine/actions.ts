@@ -4,7 +4,7 @@ import { WorkflowUpdateFailedError } from '@temporalio/client';
 import type { Action, ActionAnswer, ActionRequest, Resolution } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
 import { Refusal } from '../contracts/errors.ts';
-import { answerOf, asRepeat } from '../domain/action.ts';
+import { actionOfRun, answerOf, asRepeat } from '../domain/action.ts';
 import { sameCall } from '../domain/admission.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { actionWorkflowId, derivedActionWorkflowId } from '../domain/workflow-id.ts';
@@ -185,11 +185,9 @@ const pending = (call: Identified, runId: string): ActionAnswer => ({
   policy_reason: 'ok',
   risk_level: 'low',
   result: null,
-  action_id: actionIdOf(runId),
+  action_id: actionOfRun(runId),
   workflow_id: call.workflowId,
-  run_id: call.runId ?? actionIdOf(runId),
+  run_id: call.runId ?? actionOfRun(runId),
   spend_usd: 0,
   policy_version: null,
 });
-
-const actionIdOf = (runId: string): string => `act_${runId.replaceAll('-', '')}`;

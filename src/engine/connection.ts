@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { NativeConnection } from '@temporalio/worker';
@@ -20,22 +21,14 @@ export function openClient({ connectionOptions, namespace }: TemporalConfig): Cl
   return new Client({ connection: Connection.lazy(connectionOptions), namespace });
 }
 
-/**
- * The worker's own connection, which waits for the server as long as it takes.
- *
- * @param signal gives up waiting.
- */
-export async function openWorkerConnection(
-  { connectionOptions }: TemporalConfig,
-  signal: AbortSignal,
-): Promise<NativeConnection> {
+/** A connection for a worker, and for a client in the same process: it waits for the server as long as it takes. */
+export async function openWorkerConnection({ connectionOptions }: TemporalConfig): Promise<NativeConnection> {
   for (;;) {
     try {
       return await NativeConnection.connect(connectionOptions);
     } catch (error) {
-      signal.throwIfAborted();
       if (!(error instanceof Error) || !/connect|transport|unavailable|timed? ?out/i.test(error.message)) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await sleep(500);
     }
   }
 }

@@ -36,6 +36,8 @@ export interface Started {
 
 export interface StarterDeps {
   readonly client: Client;
+  /** Whether this process has a worker on the client's connection: then it takes the first workflow task at once. */
+  readonly eager: boolean;
   readonly taskQueue: string;
   readonly attributes: SearchAttributes;
 }
@@ -47,7 +49,7 @@ export type Starter = ReturnType<typeof createStarter>;
  * SDK's `start` does not say which of the two happened.
  */
 export const createStarter =
-  ({ client, taskQueue, attributes }: StarterDeps) =>
+  ({ client, eager, taskQueue, attributes }: StarterDeps) =>
   /** @throws {Refusal} `unavailable` when Temporal cannot be reached. */
   async (start: Start): Promise<Started> => {
     try {
@@ -60,6 +62,8 @@ export const createStarter =
           input: { payloads: [defaultPayloadConverter.toPayload(start.input)] },
           requestId: start.requestId,
           identity,
+          // https://docs.temporal.io/develop/worker-performance#eager-workflow-start; not with a start delay.
+          requestEagerExecution: eager && start.startDelaySeconds === undefined,
           workflowIdReusePolicy: WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
           workflowIdConflictPolicy: WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
           searchAttributes: attributes.of(start.attributes),

@@ -1,11 +1,7 @@
-import { sql } from 'kysely';
-import type { AgentLog, Me } from '../contracts/account.ts';
-import { toUsd } from '../domain/money.ts';
+import type { Me } from '../contracts/account.ts';
 import type { Database } from './database.ts';
 import type { Principal } from './keys.ts';
 import { createUsage } from './usage.ts';
-
-type LogRow = Omit<AgentLog, 'ts' | 'spend_usd'> & { ts: Date; spend_micros: number };
 
 export const createAccounts = (db: Database) => ({
   /** What the key's owner may know of the account. */
@@ -32,19 +28,5 @@ export const createAccounts = (db: Database) => ({
       requests_total_all_time: Object.values(counted).reduce((sum, count) => sum + count, 0),
       blocked_total_all_time: counted.duplicates ?? 0,
     };
-  },
-
-  /** What was decided about an agent's calls, the latest first; calls still under way are not decided yet. */
-  async logs(tenant: string, agentId: string, limit: number): Promise<AgentLog[]> {
-    const { rows } = await sql<LogRow>`
-      select ts, agent_id, tool, allowed, decision, policy_reason, policy_version, risk_level, args_hash, spend_micros
-      from audit where tenant = ${tenant} and agent_id = ${agentId} and decision is not null and decision <> 'allowed'
-      order by id desc limit ${limit}
-    `.execute(db);
-    return rows.map(({ spend_micros, ts, ...row }) => ({
-      ...row,
-      ts: ts.toISOString(),
-      spend_usd: toUsd(spend_micros),
-    }));
   },
 });

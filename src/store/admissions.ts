@@ -4,9 +4,9 @@ import type { JsonObject } from '../contracts/common.ts';
 import { Policy } from '../contracts/policy.ts';
 import { type ActionRecord, answerOf, asRepeat } from '../domain/action.ts';
 import type { Facts, Ruling } from '../domain/admission.ts';
+import { closeOrphan } from './abandonments.ts';
 import { actionColumns, latestExecution } from './actions.ts';
 import type { Database, Queries } from './database.ts';
-import { closeOrphan } from './settlements.ts';
 import { type AuditEntry, appendAudit, appendEvents, type TimelineEntry, touchRun } from './trail.ts';
 
 /** An action that asks to be admitted. */

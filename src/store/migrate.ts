@@ -1,9 +1,15 @@
 import { type Migration, Migrator } from 'kysely';
 import { openDatabase } from './database.ts';
 import * as foundation from './migrations/0001-foundation.ts';
+import * as killSwitch from './migrations/0002-kill-switch.ts';
+import * as actionLists from './migrations/0003-action-lists.ts';
 
 /** In the order of their names; a name that has run somewhere is never changed. */
-const migrations: Record<string, Migration> = { '0001-foundation': foundation };
+const migrations: Record<string, Migration> = {
+  '0001-foundation': foundation,
+  '0002-kill-switch': killSwitch,
+  '0003-action-lists': actionLists,
+};
 
 /**
  * Brings the schema up to date and says which migrations ran; safe to run from several processes at once (Kysely takes

@@ -115,6 +115,7 @@ interface Attempts {
   outcome: string | null;
   http_status: number | null;
   error: string | null;
+  may_have_acted: Defaulted<boolean>;
 }
 
 export interface Leases {

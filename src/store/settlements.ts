@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { ActionRecord } from '../domain/action.ts';
-import { type AttemptEnd, doubt, type Ending, failure } from '../domain/settlement.ts';
+import type { AttemptEnd, Ending } from '../domain/settlement.ts';
 import { actionColumns, findAction } from './actions.ts';
 import type { Database, Queries } from './database.ts';
 import { type AuditEntry, appendAudit, appendEvents, type TimelineEntry, touchRun } from './trail.ts';
@@ -18,20 +18,33 @@ export const createSettlements = (db: Database) => ({
   settle: (tenant: string, action: ActionRecord, ending: Ending): Promise<ActionRecord> =>
     settle(db, tenant, action, ending),
 
-  /** Notes how an attempt ended that will be followed by another. */
-  async endAttempt(actionId: string, attempt: AttemptEnd): Promise<void> {
-    await endAttempt(actionId, attempt).execute(db);
+  /**
+   * Notes how an attempt ended that asks for another, and says whether the agent may still make one. Its row is
+   * share-locked as by a claim: a disable finds the attempt either ended or followed by a look at the switch.
+   */
+  async endAttempt(
+    tenant: string,
+    { actionId, agentId }: ActionRecord,
+    attempt: AttemptEnd,
+    mayHaveActed: boolean,
+  ): Promise<boolean> {
+    const { rows } = await sql<{ is_enabled: boolean }>`
+      with ended as (${endAttempt(actionId, attempt, mayHaveActed)})
+      select is_enabled from agents where tenant = ${tenant} and agent_id = ${agentId} for share
+    `.execute(db);
+    return rows[0]?.is_enabled ?? true;
   },
 });
 
-const endAttempt = (actionId: string, attempt: AttemptEnd) => sql`
+const endAttempt = (actionId: string, attempt: AttemptEnd, mayHaveActed = false) => sql`
   update attempts set ended_at = clock_timestamp(), outcome = ${attempt.outcome}, http_status = ${attempt.httpStatus},
-                      error = ${attempt.error}
+                      error = ${attempt.error}, may_have_acted = ${mayHaveActed}
   where action_id = ${actionId} and n = ${attempt.n} and ended_at is null`;
 
 const noAttempt = sql`select 1`;
 
-async function settle(db: Queries, tenant: string, action: ActionRecord, ending: Ending): Promise<ActionRecord> {
+/** {@link createSettlements}' `settle`, also as part of a transaction. */
+export async function settle(db: Queries, tenant: string, action: ActionRecord, ending: Ending): Promise<ActionRecord> {
   const { actionId } = action;
   const { status, attempt } = ending;
   const hold = holds[status];
@@ -105,15 +118,3 @@ const auditOf = (tenant: string, action: ActionRecord, ending: Ending): AuditEnt
   argsHash: action.argsHash,
   ...(ending.error === null ? {} : { detail: { error: ending.error } }),
 });
-
-/**
- * An action still marked as running whose workflow is gone (an operator terminated it): with an attempt under way
- * nobody can say what happened, without one nothing left.
- */
-export async function closeOrphan(tx: Queries, tenant: string, action: ActionRecord): Promise<void> {
-  const { rows } = await sql<{ open: boolean }>`
-    select exists (select 1 from attempts where action_id = ${action.actionId} and ended_at is null) as open
-  `.execute(tx);
-  const open = rows[0]?.open ?? true;
-  await settle(tx, tenant, action, open ? doubt('workflow_gone') : failure('workflow_gone'));
-}

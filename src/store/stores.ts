@@ -1,6 +1,8 @@
+import { createAbandonments } from './abandonments.ts';
 import { createAccounts } from './accounts.ts';
 import { createActions } from './actions.ts';
 import { createAdmissions } from './admissions.ts';
+import { createAgents } from './agents.ts';
 import { createClaims } from './claims.ts';
 import { openDatabase } from './database.ts';
 import { createKeys } from './keys.ts';
@@ -27,9 +29,11 @@ export function createStores(config: StoreConfig) {
   const secrets = createSecretBox(config.ONCEONLY_MASTER_KEY);
   const recorder = createRecorder(db);
   return {
+    abandonments: createAbandonments(db),
     accounts: createAccounts(db),
     actions: createActions(db),
     admissions: createAdmissions(db),
+    agents: createAgents(db),
     claims: createClaims(db, secrets),
     keys: createKeys(db),
     leases: createLeases(db),

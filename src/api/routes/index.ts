@@ -1,6 +1,7 @@
 import type { Route } from '../route.ts';
 import { account } from './account.ts';
 import { actions } from './actions.ts';
+import { agents } from './agents.ts';
 import { checkLock } from './check-lock.ts';
 import { leases } from './leases.ts';
 import { policies } from './policies.ts';
@@ -8,4 +9,13 @@ import { runs } from './runs.ts';
 import { tools } from './tools.ts';
 
 /** Every route under `/v1`. */
-export const routes: readonly Route[] = [checkLock, ...leases, ...actions, ...tools, ...policies, ...runs, ...account];
+export const routes: readonly Route[] = [
+  checkLock,
+  ...leases,
+  ...actions,
+  ...tools,
+  ...policies,
+  ...runs,
+  ...agents,
+  ...account,
+];

@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { AgentId } from '../../contracts/common.ts';
 import { Refusal } from '../../contracts/errors.ts';
-import { PolicyAnswer, PolicyRequest } from '../../contracts/policy.ts';
-import { route } from '../route.ts';
+import { type Policy, PolicyAnswer, PolicyRequest, TemplateRequest } from '../../contracts/policy.ts';
+import { policyFrom } from '../../domain/templates.ts';
+import type { ApiDeps } from '../deps.ts';
+import { type RouteInput, route } from '../route.ts';
 import { ValidationError } from '../validation.ts';
 
 const tag = 'policies';
@@ -17,14 +19,24 @@ const save = route({
   body: PolicyRequest,
   answer: PolicyAnswer,
   refusals: ['unknown_tools'],
-  handle: async ({ tenant, actor, params, body: { agent_id, ...policy } }, { stores }) => {
-    if (agent_id !== undefined && agent_id !== params.agent_id) {
-      const msg = 'agent_id should be the one in the path';
-      throw new ValidationError([{ type: 'value_error', loc: ['body', 'agent_id'], msg, input: agent_id }]);
-    }
-    const saved = await stores.policies.save(tenant, params.agent_id, policy, actor);
-    if (saved.kind === 'unknown_tools') throw new Refusal('unknown_tools', { tools: saved.tools });
-    return saved.answer;
+  handle: (input, deps) => {
+    const { agent_id, ...policy } = input.body;
+    return store(input, agent_id, policy, deps);
+  },
+});
+
+const fromTemplate = route({
+  method: 'post',
+  path: '/v1/policies/:agent_id/from-template',
+  summary: "Create or replace an agent's policy by a template",
+  tag,
+  params: ByAgent,
+  body: TemplateRequest,
+  answer: PolicyAnswer,
+  refusals: ['unknown_tools'],
+  handle: (input, deps) => {
+    const { template, overrides = {}, agent_id } = input.body;
+    return store(input, agent_id, policyFrom(template, overrides), deps);
   },
 });
 
@@ -52,4 +64,20 @@ const get = route({
   },
 });
 
-export const policies = [save, list, get];
+export const policies = [save, fromTemplate, list, get];
+
+/** Clients name the agent in the body too; it has to be the one in the path. */
+async function store(
+  { tenant, actor, params }: Pick<RouteInput<typeof ByAgent, undefined, undefined>, 'tenant' | 'actor' | 'params'>,
+  named: string | undefined,
+  policy: Policy,
+  { stores }: ApiDeps,
+): Promise<PolicyAnswer> {
+  if (named !== undefined && named !== params.agent_id) {
+    const msg = 'agent_id should be the one in the path';
+    throw new ValidationError([{ type: 'value_error', loc: ['body', 'agent_id'], msg, input: named }]);
+  }
+  const saved = await stores.policies.save(tenant, params.agent_id, policy, actor);
+  if (saved.kind === 'unknown_tools') throw new Refusal('unknown_tools', { tools: saved.tools });
+  return saved.answer;
+}

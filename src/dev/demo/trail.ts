@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AgentLog } from '../../contracts/account.ts';
+import { AgentLog } from '../../contracts/agent.ts';
 import { RunTimeline } from '../../contracts/run.ts';
 import { agent, type Scene, toolNames } from './scene.ts';
 

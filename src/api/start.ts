@@ -1,0 +1,78 @@
+import type { Client } from '@temporalio/client';
+import type { Logger } from 'pino';
+import { createMemoryLockCache, createRedisLockCache } from '../cache/lock-cache.ts';
+import { openRedis } from '../cache/redis.ts';
+import type { Config } from '../config.ts';
+import { createTargetGuard } from '../dispatch/guard.ts';
+import { type ActionEngineDeps, createActions } from '../engine/actions.ts';
+import { createAgents } from '../engine/agents.ts';
+import { createLeases } from '../engine/leases.ts';
+import { createLocks } from '../engine/locks.ts';
+import { createSearchAttributes } from '../engine/search-attributes.ts';
+import { createStarter } from '../engine/start.ts';
+import type { Stores } from '../store/stores.ts';
+import { createApp } from './app.ts';
+import { listen } from './server.ts';
+
+export interface ApiParts {
+  readonly client: Client;
+  /** Whether this process has a worker too, on the same connection. */
+  readonly eager: boolean;
+  readonly stores: Stores;
+  readonly log: Logger;
+  readonly isWorkerReady: () => boolean;
+  readonly resolveOrphan: ActionEngineDeps['resolveOrphan'];
+}
+
+export interface RunningApi {
+  readonly url: string;
+  /** Answers every accepted request, then closes what was opened here. */
+  drain(): Promise<void>;
+}
+
+/**
+ * Starts the REST API.
+ *
+ * @throws when the address is taken.
+ */
+export async function startApi(config: Config, parts: ApiParts): Promise<RunningApi> {
+  const { client, eager, stores, log } = parts;
+  const stopping = new AbortController();
+  const attributes = createSearchAttributes();
+  void attributes.register(client, log, stopping.signal);
+  const taskQueue = config.TEMPORAL_TASK_QUEUE;
+  const start = createStarter({ client, eager, taskQueue, attributes });
+  const redis = config.REDIS_URL === undefined ? undefined : openRedis(config.REDIS_URL, log);
+  const cache = redis === undefined ? createMemoryLockCache() : createRedisLockCache(redis);
+
+  const app = createApp({
+    config,
+    log,
+    stores,
+    guard: createTargetGuard(config.TOOL_ALLOWED_HOSTS),
+    isWorkerReady: parts.isWorkerReady,
+    pingTemporal: async () => {
+      await client.connection.withDeadline(Date.now() + 2_000, () => client.workflowService.getSystemInfo({}));
+    },
+    locks: createLocks({ start, client, cache, recorder: stores.recorder }),
+    agents: createAgents({ client, ...stores }),
+    leases: createLeases({ client, taskQueue, attributes, ...stores }),
+    actions: createActions({
+      client,
+      start,
+      ...stores,
+      resolveOrphan: parts.resolveOrphan,
+      uiUrl: config.TEMPORAL_UI_URL,
+    }),
+  });
+  const server = await listen(app, config.HOST, config.PORT);
+  log.info({ url: server.url }, 'api started');
+  return {
+    url: server.url,
+    async drain() {
+      await server.drain();
+      stopping.abort();
+      redis?.disconnect();
+    },
+  };
+}

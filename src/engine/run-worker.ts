@@ -1,0 +1,56 @@
+import { type NativeConnection, Runtime, type Worker } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import type { Activities } from '../../activities/index.ts';
+import { temporalLogger } from '../log.ts';
+import { createWorker } from './worker.ts';
+
+export interface RunningWorker {
+  /** Whether it polls. */
+  isReady(): boolean;
+  /** Rejects if the worker ends by itself, which only a fault makes it do. */
+  readonly failed: Promise<never>;
+  /** Takes no more work, finishes what it has begun. */
+  drain(): Promise<void>;
+}
+
+export interface RunWorkerDeps {
+  readonly connection: NativeConnection;
+  readonly namespace: string;
+  readonly taskQueue: string;
+  readonly activities: Activities;
+  readonly log: Logger;
+}
+
+/** Runs a worker until it is drained. */
+export async function runWorker({ log, ...deps }: RunWorkerDeps): Promise<RunningWorker> {
+  const worker: Worker = await createWorker(deps);
+  let draining = false;
+  const ended = worker.run();
+  log.info({ taskQueue: deps.taskQueue }, 'worker started');
+  const failed = new Promise<never>((_resolve, reject) => {
+    ended.then(
+      () => draining || reject(new Error('the worker has ended')),
+      (error: unknown) => reject(error),
+    );
+  });
+  // Whoever wants to know of the failure waits for it; nobody has to.
+  failed.catch(() => undefined);
+  return {
+    isReady: () => worker.getState() === 'RUNNING',
+    failed,
+    async drain() {
+      draining = true;
+      if (worker.getState() === 'RUNNING') worker.shutdown();
+      await ended.catch(() => undefined);
+    },
+  };
+}
+
+let installed = false;
+
+/** The SDK has one runtime a process: it is told once, before any connection, where to log and to leave signals to us. */
+export function installRuntime(log: Logger): void {
+  if (installed) return;
+  installed = true;
+  Runtime.install({ logger: temporalLogger(log), shutdownSignals: [] });
+}

@@ -1,0 +1,75 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  type Abandon,
+  canceled,
+  orphaned,
+  type PastAttempt,
+  refused,
+  switchedOff,
+  toolDeleted,
+} from '../../src/domain/abandonment.ts';
+import { judgeAnswer } from '../../src/domain/answer.ts';
+
+const harmless: PastAttempt = { ended: true, mayHaveActed: false, error: 'http_429' };
+const timeout: PastAttempt = { ended: true, mayHaveActed: true, error: 'timeout' };
+const open: PastAttempt = { ended: false, mayHaveActed: false, error: null };
+
+describe.each<[string, Abandon, boolean, string, string]>([
+  ['stopped by the switch', switchedOff, false, 'blocked', 'agent_disabled'],
+  ['stopped at its next attempt', refused, false, 'blocked', 'agent_disabled'],
+  ['canceled by an operator', canceled, true, 'failed', 'tool_error'],
+  ['canceled after the switch', canceled, false, 'blocked', 'agent_disabled'],
+  ['whose tool is deleted', toolDeleted, true, 'failed', 'tool_error'],
+  ['whose workflow is gone', orphaned, true, 'failed', 'tool_error'],
+])('an action %s', (_name, decide, agentEnabled, status, policyReason) => {
+  test.each([[[]], [[harmless]], [[harmless, harmless]]])('is over where nothing can have happened: %j', (attempts) => {
+    expect(decide({ agentEnabled, attempts })).toMatchObject({ status, policyReason, rememberSeconds: 0 });
+  });
+
+  test.each([[[timeout]], [[timeout, harmless]], [[harmless, timeout]]])(
+    'is in doubt where the tool may have acted: %j',
+    (attempts) => {
+      expect(decide({ agentEnabled, attempts })).toMatchObject({ status: 'in_doubt', error: 'timeout' });
+    },
+  );
+});
+
+test('an attempt under way is left to its own end by the switch, and is in doubt for who gives it up', () => {
+  expect(switchedOff({ agentEnabled: false, attempts: [harmless, open] })).toBeUndefined();
+  expect(canceled({ agentEnabled: false, attempts: [harmless, open] })).toMatchObject({ status: 'in_doubt' });
+  expect(orphaned({ agentEnabled: true, attempts: [open] })).toMatchObject({ error: 'workflow_gone' });
+});
+
+test('an agent that is enabled again is not stopped', () => {
+  expect(switchedOff({ agentEnabled: true, attempts: [] })).toBeUndefined();
+});
+
+test('only a retry after an answer that proves that nothing happened leaves no doubt', () => {
+  const harmlessAnswer = fc.oneof(
+    fc.constant({ kind: 'not_sent' as const, error: 'dns' }),
+    fc.constant({ kind: 'response' as const, httpStatus: 429, body: {} }),
+    fc.constant({ kind: 'response' as const, httpStatus: 503, retryAfterSeconds: 1, body: {} }),
+  );
+  const doubtfulAnswer = fc.oneof(
+    fc.constantFrom('timeout' as const, 'reset' as const).map((error) => ({ kind: 'lost' as const, error })),
+    fc.constantFrom(200, 500).map((httpStatus) => ({ kind: 'broken_body' as const, httpStatus })),
+    fc.constantFrom(500, 502, 503, 504).map((httpStatus) => ({ kind: 'response' as const, httpStatus, body: {} })),
+  );
+  const tool = { idempotent: true, maxRetries: 10 };
+  fc.assert(
+    fc.property(fc.array(fc.oneof(harmlessAnswer, doubtfulAnswer), { maxLength: 6 }), (answers) => {
+      const attempts = answers.map((answer, index) => {
+        const outcome = judgeAnswer(answer, tool, index + 1);
+        if (outcome.kind !== 'retry') throw new Error('an idempotent tool is tried again');
+        return { ended: true, mayHaveActed: outcome.mayHaveActed, error: outcome.error };
+      });
+      const proven = answers.every(
+        (answer) =>
+          answer.kind === 'not_sent' ||
+          (answer.kind === 'response' && (answer.httpStatus === 429 || 'retryAfterSeconds' in answer)),
+      );
+      expect(switchedOff({ agentEnabled: false, attempts })?.status).toBe(proven ? 'blocked' : 'in_doubt');
+    }),
+  );
+});
