@@ -13,6 +13,7 @@ import type { DescribedAction } from '../activities/admission.ts';
 import type { ActionAnswer, ActionRequest, Resolution } from '../src/contracts/action.ts';
 import { actionOfRun } from '../src/domain/action.ts';
 import { refusal } from './refusal.ts';
+import { mark } from './status.ts';
 import { abandonAction, admit, callToolWithin, checkDoubt, resolveAction } from './steps.ts';
 
 /** What an operator sees of an action under way. */
@@ -39,7 +40,7 @@ export async function governedAction(request: ActionRequest): Promise<ActionAnsw
   // Never canceled half way: a row that says `running` has a workflow that ends it.
   const admission = await CancellationScope.nonCancellable(() => admit(action));
   if (admission.kind === 'refused') throw refusal(admission.code);
-  if (admission.kind === 'answer') return admission.answer;
+  if (admission.kind === 'answer') return mark(admission.answer);
 
   const callTool = callToolWithin(admission.timeoutMs);
   for (let n = 1; ; n += 1) {
@@ -48,9 +49,10 @@ export async function governedAction(request: ActionRequest): Promise<ActionAnsw
     const report = await CancellationScope.nonCancellable(() =>
       isCanceled ? abandonAction(key(action)) : callTool({ ...key(action), n }),
     );
-    if (report.kind === 'settled') return report.answer;
-    if (report.kind === 'in_doubt')
-      return await continueAsNew<typeof governedAction>({ ...request, in_doubt: report.answer });
+    if (report.kind === 'settled') return mark(report.answer);
+    if (report.kind === 'in_doubt') {
+      return await continueAsNew<typeof governedAction>({ ...request, in_doubt: mark(report.answer) });
+    }
     progress = { step: 'retry', attempt: n };
     await pause(report.delayMs);
   }
@@ -101,9 +103,9 @@ async function resolution(request: ActionRequest, doubted: ActionAnswer): Promis
   });
 
   for (let pause = FIRST_LOOK_SECONDS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_SECONDS)) {
-    if (await condition(() => answer.decision !== 'in_doubt', `${pause} seconds`)) return answer;
+    if (await condition(() => answer.decision !== 'in_doubt', `${pause} seconds`)) return mark(answer);
     answer = await checkDoubt(inDoubt);
-    if (answer.decision !== 'in_doubt') return answer;
+    if (answer.decision !== 'in_doubt') return mark(answer);
     if (workflowInfo().continueAsNewSuggested) {
       await continueAsNew<typeof governedAction>({ ...request, in_doubt: answer });
     }

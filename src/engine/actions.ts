@@ -64,7 +64,7 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
   /** Says again what another call has led to, on the record. */
   async function repeat(call: Identified, first: ActionAnswer): Promise<ActionAnswer> {
     const answer = asRepeat(first);
-    if (answer.decision !== 'pending') await recorder.record(repeatEntry(call, answer));
+    if (answer.decision !== 'pending') await recorder.record(repeatEntry(call, answer), 'ai_repeats');
     return answer;
   }
 

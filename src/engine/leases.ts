@@ -67,7 +67,7 @@ export function createLeases({ client, taskQueue, attributes, leases, usage, rec
   const acquiring = new Map<string, Promise<unknown>>();
 
   async function charge(tenant: string, charged: 0 | 1) {
-    return { usage: await usage.thisMonth(tenant, 'ai_acquired'), limit: null, charged };
+    return { usage: await usage.aiThisMonth(tenant), limit: null, charged };
   }
 
   /** The answer that the row alone can give: the lease is held or final. */

@@ -55,7 +55,6 @@ export function createLocks({ start, client, cache, recorder }: LockDeps) {
       requestId: randomUUID(),
       executionTimeoutSeconds: ttl,
       startDelaySeconds: ttl + START_DELAY_BEYOND_TTL_SECONDS,
-      attributes: { tenant },
       ...(owner && { memo: { [OWNER_MEMO]: owner } }),
     });
     const startedAt = momentOfRun(runId);
@@ -83,7 +82,7 @@ export function createLocks({ start, client, cache, recorder }: LockDeps) {
   async function note({ tenant, key, metadata, actor }: LockAsked, { mine, startedRun }: Held): Promise<void> {
     const entry = { tenant, type: mine ? 'locked' : 'duplicate', actor, key };
     try {
-      if (startedRun === undefined) return await recorder.record(entry, mine ? undefined : 'duplicates');
+      if (startedRun === undefined) return await recorder.record(entry, mine ? 'locks_repeated' : 'duplicates');
       await recorder.record({ ...entry, ...(metadata && { detail: { metadata } }) }, 'locks_created');
     } catch (error) {
       if (startedRun !== undefined) await giveBack(tenant, key, startedRun);

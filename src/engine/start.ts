@@ -25,7 +25,8 @@ export interface Start {
   readonly memo?: Record<string, string>;
   readonly executionTimeoutSeconds?: number;
   readonly startDelaySeconds?: number;
-  readonly attributes: Parameters<SearchAttributes['of']>[0];
+  /** What operators find it by, beside its ID. */
+  readonly attributes?: Parameters<SearchAttributes['of']>[0];
 }
 
 export interface Started {
@@ -66,7 +67,7 @@ export const createStarter =
           requestEagerExecution: eager && start.startDelaySeconds === undefined,
           workflowIdReusePolicy: WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
           workflowIdConflictPolicy: WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-          searchAttributes: attributes.of(start.attributes),
+          ...(start.attributes && { searchAttributes: attributes.of(start.attributes) }),
           ...(start.memo && { memo: { fields: mapToPayloads(defaultPayloadConverter, start.memo) } }),
           ...(start.executionTimeoutSeconds && { workflowExecutionTimeout: seconds(start.executionTimeoutSeconds) }),
           ...(start.startDelaySeconds && { workflowStartDelay: seconds(start.startDelaySeconds) }),

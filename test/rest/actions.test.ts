@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fail, hangUp, ok, slow } from '../../src/dev/behaviours.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
@@ -235,6 +236,26 @@ describe('an action in doubt', () => {
     const again = await world.run(call);
     expect(again.body.action_id).not.toBe(id);
     expect(callsOf(tool).map(({ fence }) => fence)).toEqual([1, 2]);
+  });
+});
+
+describe('an operator', () => {
+  test('finds actions in doubt in Temporal by their status, until they are resolved', async () => {
+    const connection = await Connection.connect({ address: world.env.TEMPORAL_ADDRESS });
+    const { workflow } = new Client({ connection });
+    const agent = unique('agent');
+    const find = async (status: string) =>
+      (
+        await workflow.count(
+          `OnceOnlyAgent = '${agent}' and OnceOnlyStatus = '${status}' and ExecutionStatus = 'Running'`,
+        )
+      ).count;
+    const tool = await world.tool('charge', hangUp('before_answer'));
+    const { body } = await world.run({ agent_id: agent, tool, args: {} });
+    await expect.poll(() => find('in_doubt'), { timeout: 20_000 }).toBe(1);
+    await world.rest.post(`/v1/actions/${body.action_id}/resolve`, { outcome: 'executed' });
+    await expect.poll(() => find('in_doubt'), { timeout: 20_000 }).toBe(0);
+    await connection.close();
   });
 });
 
