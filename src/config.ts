@@ -38,7 +38,8 @@ const Environment = z.object({
   ONCEONLY_MASTER_KEY: masterKey,
   TOOL_ALLOWED_HOSTS: commaSeparated,
   DUPLICATE_STATUS_CODE: z.enum(['200', '409']).default('200').transform(Number),
-  MAX_BODY_BYTES: integer(262_144, 1_024, 16_777_216),
+  /** Temporal refuses inputs over 2 MiB. */
+  MAX_BODY_BYTES: integer(262_144, 1_024, 1_048_576),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 });
 

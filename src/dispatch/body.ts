@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import type { JsonObject } from '../domain/answer.ts';
 
 const SUCCESS_LIMIT_BYTES = 1024 * 1024;
+const STORED_LIMIT_BYTES = SUCCESS_LIMIT_BYTES + 64 * 1024;
 const FAILURE_LIMIT_BYTES = 64 * 1024;
 /** `JSON.stringify` and most stores recurse; what is deeper travels as text. */
 const DEEPEST_JSON = 100;
@@ -44,7 +45,11 @@ export class AnswerBody {
     if (!this.#success && kept.length > FAILURE_LIMIT_BYTES) {
       return { value: storable(decode(kept.subarray(0, FAILURE_LIMIT_BYTES))), truncated: true };
     }
-    return kept.length === 0 ? {} : readText(decode(kept));
+    if (kept.length === 0) return {};
+    const body = readText(decode(kept));
+    // Escapes can make the stored form several times as long as what arrived, and Temporal keeps 2 MiB at the most.
+    if (Buffer.byteLength(JSON.stringify(body)) <= STORED_LIMIT_BYTES) return body;
+    return { truncated: true, bytes: kept.length, sha256: createHash('sha256').update(kept).digest('hex') };
   }
 }
 

@@ -174,6 +174,18 @@ describe('what a tool answers', () => {
     expect(callsOf(tool)).toHaveLength(2);
   });
 
+  test.each([
+    ['a JSON object of almost 1 MiB', { rows: 'x'.repeat(1024 * 1024 - 100) }, { rows: expect.any(String) }],
+    ['a text whose escapes would make it several MiB', '\u0001'.repeat(900_000), { truncated: true, bytes: 900_000 }],
+    ['more than 1 MiB', { rows: 'x'.repeat(1024 * 1024) }, { truncated: true }],
+  ])('%s is an answer like any other', async (_what, body, result) => {
+    const tool = await world.tool('charge', () => ({ body }));
+    const call = { agent_id: unique('agent'), tool, args: {} };
+    const [first, again] = [await world.run(call), await world.run(call)];
+    expect(first.body).toMatchObject({ decision: 'executed', result });
+    expect(again.body).toMatchObject({ decision: 'dedup', result });
+  });
+
   test('an idempotent tool that keeps failing fails the call, which may be tried again', async () => {
     const tool = await world.tool('charge', fail(502), { idempotent: true, max_retries: 1 });
     const call = { agent_id: unique('agent'), tool, args: {} };
