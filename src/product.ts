@@ -57,32 +57,28 @@ export async function startProduct(config: Config, { roles, environment }: Produ
     const { namespace } = temporal;
     const taskQueue = config.TEMPORAL_TASK_QUEUE;
 
-    if (!roles.includes('worker')) {
-      const client = closing(openClient(temporal), (open) => open.connection.close());
-      const api = await startRest({ isWorkerReady: () => true, client, eager: false });
-      return { ...api, failed: never, stop };
-    }
+    if (!roles.includes('worker')) return { ...(await startRest({ isWorkerReady: () => true })), failed: never, stop };
     installRuntime(log);
     const connection = closing(await openWorkerConnection(temporal), (open) => open.close());
     const worker = closing(await runWorker({ connection, namespace, taskQueue, activities, log }), (open) =>
       open.drain(),
     );
-    if (!roles.includes('api')) return { url: '', failed: worker.failed, stop };
-    const client = new Client({ connection, namespace });
-    return {
-      ...(await startRest({ isWorkerReady: worker.isReady, client, eager: true })),
-      failed: worker.failed,
-      stop,
-    };
+    const { failed } = worker;
+    if (!roles.includes('api')) return { url: '', failed, stop };
+    const eagerClient = new Client({ connection, namespace });
+    return { ...(await startRest({ isWorkerReady: worker.isReady, eagerClient })), failed, stop };
 
-    async function startRest(parts: { client: Client; eager: boolean; isWorkerReady: () => boolean }) {
+    async function startRest(parts: { eagerClient?: Client; isWorkerReady: () => boolean }) {
+      const client = closing(openClient(temporal), (open) => open.connection.close());
       const bootstrapKey = await ensureKeys(config, stores);
       const resolveOrphan = (
         tenant: string,
         actionId: string,
         resolution: Parameters<typeof activities.resolveAction>[1],
       ) => activities.resolveAction({ tenant, actionId }, resolution);
-      const { url } = closing(await startApi(config, { ...parts, stores, log, resolveOrphan }), (open) => open.drain());
+      const { url } = closing(await startApi(config, { ...parts, client, stores, log, resolveOrphan }), (open) =>
+        open.drain(),
+      );
       return { url, ...(bootstrapKey && { bootstrapKey }) };
     }
   } catch (error) {

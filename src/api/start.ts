@@ -16,8 +16,8 @@ import { listen } from './server.ts';
 
 export interface ApiParts {
   readonly client: Client;
-  /** Whether this process has a worker too, on the same connection. */
-  readonly eager: boolean;
+  /** A client on the connection of this process's own worker, where it has one. */
+  readonly eagerClient?: Client;
   readonly stores: Stores;
   readonly log: Logger;
   readonly isWorkerReady: () => boolean;
@@ -36,12 +36,12 @@ export interface RunningApi {
  * @throws when the address is taken.
  */
 export async function startApi(config: Config, parts: ApiParts): Promise<RunningApi> {
-  const { client, eager, stores, log } = parts;
+  const { client, eagerClient, stores, log } = parts;
   const stopping = new AbortController();
   const attributes = createSearchAttributes();
   void attributes.register(client, log, stopping.signal);
   const taskQueue = config.TEMPORAL_TASK_QUEUE;
-  const start = createStarter({ client, eager, taskQueue, attributes });
+  const start = createStarter({ client, eagerClient, taskQueue, attributes });
   const redis = config.REDIS_URL === undefined ? undefined : openRedis(config.REDIS_URL, log);
   const cache = redis === undefined ? createMemoryLockCache() : createRedisLockCache(redis);
 

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import { WorkflowUpdateFailedError } from '@temporalio/client';
-import type { Action, ActionAnswer, ActionRequest, Resolution } from '../contracts/action.ts';
+import type { Action, ActionAnswer, ActionList, ActionRequest, Resolution } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
 import { Refusal } from '../contracts/errors.ts';
 import { actionOfRun, answerOf, asRepeat } from '../domain/action.ts';
 import { sameCall } from '../domain/admission.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { actionWorkflowId, derivedActionWorkflowId } from '../domain/workflow-id.ts';
-import type { createActions as createActionStore, Recalled } from '../store/actions.ts';
+import type { ActionFilter, createActions as createActionStore, Recalled } from '../store/actions.ts';
 import { repeatEntry } from '../store/admissions.ts';
 import type { Recorder } from '../store/recorder.ts';
 import { asUnavailable, isWorkflowNotFound } from './faults.ts';
@@ -47,12 +47,17 @@ interface Identified extends GovernedCall {
   readonly workflowId: string;
   readonly argsHash: string;
   readonly explicit: boolean;
+  /** Its key is made for this one request: a repeat would not find it. */
+  readonly unique: boolean;
 }
 
 export type Actions = ReturnType<typeof createActions>;
 
 /** Governed actions: started or joined by their key, answered with their outcome. */
 export function createActions({ client, start, actions, recorder, resolveOrphan, uiUrl }: ActionEngineDeps) {
+  const link = (workflowId: string): string =>
+    `${uiUrl}/namespaces/${client.options.namespace}/workflows/${encodeURIComponent(workflowId)}`;
+
   /** The remembered outcome, where there is one: no workflow is needed to say it again. */
   async function replay(call: Identified, { previous, agentEnabled }: Recalled): Promise<ActionAnswer | undefined> {
     if (previous === undefined) return undefined;
@@ -85,6 +90,7 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
       input,
       requestId: randomUUID(),
       attributes: { tenant: call.tenant, agent: call.agentId, tool: call.tool },
+      eager: !call.unique,
     });
   };
 
@@ -122,7 +128,9 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
 
       // Where the tool recognises no repeats, a call without a key of its own is always a new one.
       const unique = !derived.explicit && recalled.dedupTtl === 0;
-      const call = unique ? { ...derived, workflowId: actionWorkflowId(governed.tenant, randomUUID()) } : derived;
+      const call = unique
+        ? { ...derived, unique, workflowId: actionWorkflowId(governed.tenant, randomUUID()) }
+        : derived;
       const { started, runId } = await startAction(call);
       const closing = await waitForClosing(client, { workflowId: call.workflowId, runId }, deadline);
       const answer = await answerOfClosing(call, closing, runId);
@@ -133,12 +141,13 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
 
     /** One action of the tenant. */
     async get(tenant: string, actionId: string): Promise<Action> {
-      const link = (workflowId: string) =>
-        `${uiUrl}/namespaces/${client.options.namespace}/workflows/${encodeURIComponent(workflowId)}`;
       const action = await actions.detail(tenant, actionId, link);
       if (action === undefined) throw new Refusal('action_not_found');
       return action;
     },
+
+    /** A page of the tenant's actions, the latest first. */
+    list: (tenant: string, filter: ActionFilter): Promise<ActionList> => actions.list(tenant, filter, link),
 
     /** Settles an action in doubt by the word of an operator. */
     async resolve(tenant: string, actionId: string, resolution: Resolution): Promise<Action> {
@@ -174,7 +183,7 @@ function identify(call: GovernedCall): Identified {
     idempotencyKey === undefined
       ? derivedActionWorkflowId(tenant, { agent_id: agentId, tool, args })
       : actionWorkflowId(tenant, idempotencyKey);
-  return { ...call, workflowId, argsHash: fingerprint(args), explicit: idempotencyKey !== undefined };
+  return { ...call, workflowId, argsHash: fingerprint(args), explicit: idempotencyKey !== undefined, unique: false };
 }
 
 /** The caller's patience ran out before the action was even ruled on. */

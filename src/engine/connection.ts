@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, defaultGrpcRetryOptions, makeGrpcRetryInterceptor } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { NativeConnection } from '@temporalio/worker';
 
@@ -16,10 +16,34 @@ export function temporalConfig(environment: Environment) {
 
 export type TemporalConfig = ReturnType<typeof temporalConfig>;
 
+/** gRPC's own pauses grow to two minutes, for which a server that is back would seem away. */
+const channelArgs = { 'grpc.initial_reconnect_backoff_ms': 200, 'grpc.max_reconnect_backoff_ms': 1_000 };
+
+/** About a second: long enough to outlive a failover, and a caller hears of an outage before its own patience ends. */
+const retries = defaultGrpcRetryOptions({ maxAttempts: 4 });
+
+/** https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html */
+const READY = 2;
+
+/** A connection that can tell whether the server is there at this moment. */
+class WatchedConnection extends Connection {
+  get isReady(): boolean {
+    return this.client.getChannel().getConnectivityState(false) === READY;
+  }
+}
+
 /** A client that connects with its first call, and again after an outage. */
 export function openClient({ connectionOptions, namespace }: TemporalConfig): Client {
-  return new Client({ connection: Connection.lazy(connectionOptions), namespace });
+  const interceptors = [makeGrpcRetryInterceptor(retries)];
+  return new Client({
+    connection: WatchedConnection.lazy({ ...connectionOptions, channelArgs, interceptors }),
+    namespace,
+  });
 }
+
+/** Whether the connection of a client stands at this moment. */
+export const isConnected = ({ connection }: Client): boolean =>
+  connection instanceof WatchedConnection && connection.isReady;
 
 /** A connection for a worker, and for a client in the same process: it waits for the server as long as it takes. */
 export async function openWorkerConnection({ connectionOptions }: TemporalConfig): Promise<NativeConnection> {

@@ -1,6 +1,8 @@
 import { hostname } from 'node:os';
 import type { Client } from '@temporalio/client';
 import { defaultPayloadConverter, mapToPayloads } from '@temporalio/common';
+import { Refusal } from '../contracts/errors.ts';
+import { isConnected } from './connection.ts';
 import { asUnavailable } from './faults.ts';
 import { enums, type temporal } from './proto.ts';
 import type { SearchAttributes } from './search-attributes.ts';
@@ -23,6 +25,8 @@ export interface Start {
   /** A call that is repeated under the same id, as the connection does after a fault, starts once. */
   readonly requestId: string;
   readonly memo?: Record<string, string>;
+  /** Whether the worker of this process, if it has one, may take the first workflow task with the answer. */
+  readonly eager?: boolean;
   readonly executionTimeoutSeconds?: number;
   readonly startDelaySeconds?: number;
   /** What operators find it by, beside its ID. */
@@ -37,8 +41,8 @@ export interface Started {
 
 export interface StarterDeps {
   readonly client: Client;
-  /** Whether this process has a worker on the client's connection: then it takes the first workflow task at once. */
-  readonly eager: boolean;
+  /** A client on the connection of this process's own worker, which then takes first workflow tasks at once. */
+  readonly eagerClient?: Client | undefined;
   readonly taskQueue: string;
   readonly attributes: SearchAttributes;
 }
@@ -50,31 +54,45 @@ export type Starter = ReturnType<typeof createStarter>;
  * SDK's `start` does not say which of the two happened.
  */
 export const createStarter =
-  ({ client, eager, taskQueue, attributes }: StarterDeps) =>
+  ({ client, eagerClient, taskQueue, attributes }: StarterDeps) =>
   /** @throws {Refusal} `unavailable` when Temporal cannot be reached. */
   async (start: Start): Promise<Started> => {
+    const { namespace } = client.options;
+    const request = { ...requestOf(start), namespace, taskQueue: { name: taskQueue } };
+    const searchAttributes = start.attributes && attributes.of(start.attributes);
+    // The worker's connection goes on trying for seconds after we have answered 503: not the way to a server that is away.
+    const eager = start.eager === true && eagerClient !== undefined && isConnected(client);
+    const { connection, workflowService } = eager ? eagerClient : client;
+    const send = () =>
+      // https://docs.temporal.io/develop/worker-performance#eager-workflow-start
+      workflowService.startWorkflowExecution({ ...request, searchAttributes, requestEagerExecution: eager });
     try {
-      const answer = await client.connection.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
-        client.workflowService.startWorkflowExecution({
-          namespace: client.options.namespace,
-          workflowId: start.workflowId,
-          workflowType: { name: start.type },
-          taskQueue: { name: taskQueue },
-          input: { payloads: [defaultPayloadConverter.toPayload(start.input)] },
-          requestId: start.requestId,
-          identity,
-          // https://docs.temporal.io/develop/worker-performance#eager-workflow-start; not with a start delay.
-          requestEagerExecution: eager && start.startDelaySeconds === undefined,
-          workflowIdReusePolicy: WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-          workflowIdConflictPolicy: WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-          ...(start.attributes && { searchAttributes: attributes.of(start.attributes) }),
-          ...(start.memo && { memo: { fields: mapToPayloads(defaultPayloadConverter, start.memo) } }),
-          ...(start.executionTimeoutSeconds && { workflowExecutionTimeout: seconds(start.executionTimeoutSeconds) }),
-          ...(start.startDelaySeconds && { workflowStartDelay: seconds(start.startDelaySeconds) }),
-        }),
-      );
-      return { started: answer.started, runId: answer.runId };
+      const sent = connection.withDeadline(Date.now() + RPC_TIMEOUT_MS, send);
+      const { started, runId } = await (eager ? within(RPC_TIMEOUT_MS, sent) : sent);
+      return { started, runId };
     } catch (error) {
       throw asUnavailable(error);
     }
   };
+
+const requestOf = (start: Start) => ({
+  workflowId: start.workflowId,
+  workflowType: { name: start.type },
+  input: { payloads: [defaultPayloadConverter.toPayload(start.input)] },
+  requestId: start.requestId,
+  identity,
+  workflowIdReusePolicy: WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+  workflowIdConflictPolicy: WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+  ...(start.memo && { memo: { fields: mapToPayloads(defaultPayloadConverter, start.memo) } }),
+  ...(start.executionTimeoutSeconds && { workflowExecutionTimeout: seconds(start.executionTimeoutSeconds) }),
+  ...(start.startDelaySeconds && { workflowStartDelay: seconds(start.startDelaySeconds) }),
+});
+
+/** The native connection takes a deadline for each of its tries, not for all of them together. */
+async function within<T>(milliseconds: number, call: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Refusal('unavailable')), milliseconds);
+  });
+  return await Promise.race([call, late]).finally(() => clearTimeout(timer));
+}
