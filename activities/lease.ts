@@ -40,7 +40,7 @@ export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
       actor: input.actor ?? null,
       workflowRunId,
     });
-    const count = { usage: await usage.thisMonth(input.tenant, 'ai_acquired'), limit: null };
+    const count = { usage: await usage.aiThisMonth(input.tenant), limit: null };
     return {
       held: opened.kind === 'acquired' ? heldOf(opened.lease) : undefined,
       acquired: acquiredLease(opened.lease, { ...count, charged: 1 }),

@@ -66,7 +66,7 @@ export function stateOf(lease: LeaseRecord): LeaseState {
 }
 
 export interface Charge {
-  /** Leases acquired this month, this one included. */
+  /** What counts against the plan this month: leases acquired, this one included, and calls executed. */
   readonly usage: number;
   readonly limit: number | null;
   readonly charged: 0 | 1;

@@ -31,6 +31,13 @@ function nameOf(text: string): string | undefined {
 
 /** Prepares each statement once a connection: parsing and planning cost more than running most of them. */
 class PreparingClient extends pg.Client {
+  constructor(config?: string | pg.ClientConfig) {
+    super(config);
+    // The pool listens to idle connections only: a server that goes away between two statements of a transaction would
+    // end the process. The next statement fails, and so says the same to whoever waits for it.
+    this.on('error', () => undefined);
+  }
+
   // biome-ignore lint/suspicious/noExplicitAny: pg types `query` with eight overloads, of which Kysely calls one
   override query(...args: any[]): any {
     const [text, values] = args;
@@ -59,8 +66,10 @@ export function openDatabase(url: string, poolSize: number): Database {
     application_name: 'onceonly',
     types: { getTypeParser: (id: number, format) => parsers.get(id) ?? pg.types.getTypeParser(id, format as 'text') },
   });
-  // An idle connection that the server closes is replaced by the pool; unheard, its error would end the process.
+  // A connection that the server closes is replaced by the pool, be it idle or in use between two statements, and the
+  // next statement fails; unheard, its error would end the process.
   pool.on('error', () => undefined);
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
 }
 

@@ -6,7 +6,7 @@ import { fingerprint } from '../domain/fingerprint.ts';
 import { blocksAcquisition, LEASE_MEMORY_DAYS, type LeaseRecord } from '../domain/lease.ts';
 import type { Database, Queries } from './database.ts';
 import { type AuditEntry, appendAudit } from './trail.ts';
-import { addUsage } from './usage.ts';
+import { addOne, addUsage, type Counted } from './usage.ts';
 
 /** Who wants a lease, for how long. */
 export interface Acquisition {
@@ -86,13 +86,15 @@ export const createLeases = (db: Database) => ({
   extend(tenant: string, held: Held, ttlSeconds: number | null, version: number): Promise<LeaseChange> {
     const set = sql`version = ${version}, ttl = coalesce(${ttlSeconds}::integer, l.ttl),
       expires_at = clock_timestamp() + make_interval(secs => coalesce(${ttlSeconds}::integer, l.ttl))`;
-    return change(db, tenant, held, set, { type: 'ai_extended' });
+    return change(db, tenant, held, set, { type: 'ai_extended' }, []);
   },
 
   /** Ends the lease as its holder says; ending it twice in the same way is no change. */
   async finish(tenant: string, held: Held, ending: LeaseEnding): Promise<LeaseChange> {
     const { set, type, detail } = endings(ending);
-    const changed = await change(db, tenant, held, set, { type, ...(detail === undefined ? {} : { detail }) });
+    const audit = { type, ...(detail === undefined ? {} : { detail }) };
+    const counted = ending.state === 'canceled' ? [] : [{ tenant, kind: `ai_${ending.state}` as const, count: 1 }];
+    const changed = await change(db, tenant, held, set, audit, counted);
     if (changed.kind !== 'not_active') return changed;
     const row = await read(db, tenant, held.key);
     return row?.state === ending.state ? { kind: 'changed', lease: toRecord(row) } : changed;
@@ -106,7 +108,8 @@ export const createLeases = (db: Database) => ({
         where tenant = ${tenant} and key = ${key} and lease_id = ${leaseId} and state = 'held'
           and expires_at <= clock_timestamp()
         returning 1
-      ) ${appendAudit([expiryEntry(tenant, key)], sql`exists (select 1 from lease)`)}
+      ), counted as (${addOne(tenant, 'ai_failed', sql`exists (select 1 from lease)`)})
+      ${appendAudit([expiryEntry(tenant, key)], sql`exists (select 1 from lease)`)}
     `.execute(db);
     const row = await read(db, tenant, key);
     return row && toRecord(row);
@@ -130,7 +133,7 @@ async function acquire(tx: Queries, wanted: Acquisition): Promise<LeaseRecord> {
   const { tenant, key } = wanted;
   const entry: AuditEntry = { tenant, type: 'ai_acquired', actor: wanted.actor, key };
   const { rows } = await sql<LeaseRow>`
-    with audited as (${appendAudit([entry])}), counted as (${addUsage([{ tenant, kind: 'ai_acquired', count: 1 }])}), l as (
+    with audited as (${appendAudit([entry])}), counted as (${addOne(tenant, 'ai_acquired')}), l as (
       insert into leases as old (tenant, key, fence, state, lease_id, workflow_run_id, owner, version, ttl, metadata,
                                  first_seen_at, expires_at)
       values (${tenant}, ${key}, 1, 'held', ${newLeaseId()}, ${wanted.workflowRunId}, ${wanted.owner}, 1, ${wanted.ttlSeconds},
@@ -154,7 +157,7 @@ const expiryEntry = (tenant: string, key: string): AuditEntry => ({
   detail: { error_code: 'expired' },
 });
 const noteExpiry = (tx: Queries, tenant: string, lease: LeaseRecord) =>
-  appendAudit([expiryEntry(tenant, lease.key)]).execute(tx);
+  sql`with counted as (${addOne(tenant, 'ai_failed')}) ${appendAudit([expiryEntry(tenant, lease.key)])}`.execute(tx);
 
 function endings(ending: LeaseEnding) {
   const done = sql`done_at = clock_timestamp(), state = ${ending.state}`;
@@ -185,6 +188,7 @@ async function change(
   held: Held,
   set: ReturnType<typeof sql>,
   audit: Pick<AuditEntry, 'type' | 'detail'>,
+  counted: readonly Counted[],
 ): Promise<LeaseChange> {
   const entry: AuditEntry = { tenant, actor: held.actor, key: held.key, ...audit };
   const { rows } = await sql<LeaseRow>`
@@ -193,7 +197,8 @@ async function change(
       where l.tenant = ${tenant} and l.key = ${held.key} and l.lease_id = ${held.leaseId} and l.state = 'held'
         and l.expires_at > clock_timestamp()
       returning *
-    ), audited as (${appendAudit([entry], sql`exists (select 1 from l)`)})
+    ), audited as (${appendAudit([entry], sql`exists (select 1 from l)`)}),
+    counted as (${addUsage(counted, sql`exists (select 1 from l)`)})
     select ${columns} from l
   `.execute(db);
   if (rows[0] !== undefined) return { kind: 'changed', lease: toRecord(rows[0]) };
