@@ -8,8 +8,9 @@ import type { ApiDeps } from './deps.ts';
 import { answerErrors, detailOf } from './errors.ts';
 import { probes } from './probes.ts';
 import { reference } from './reference.ts';
-import { Reply, type Route } from './route.ts';
+import { Reply, type Route, Streamed } from './route.ts';
 import { routes } from './routes/index.ts';
+import { stream } from './stream.ts';
 import { parsePart } from './validation.ts';
 
 /** The REST facade over everything it is given. Order of checks: key, body, schema, work (contract, section 2). */
@@ -64,6 +65,7 @@ const answerWith =
       },
       deps,
     );
+    if (answer instanceof Streamed) return await stream(answer, response);
     const reply = answer instanceof Reply ? answer : new Reply(answer);
     response
       .status(reply.status ?? 200)

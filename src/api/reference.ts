@@ -41,11 +41,16 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
       requestBody: { required: !isOptional(route.body), content: { 'application/json': { schema: route.body } } },
     }),
     responses: {
-      200: { description: 'OK', content: { 'application/json': { schema: route.answer } } },
+      200: { description: 'OK', content: { 'application/json': { schema: route.answer }, ...streamsOf(route) } },
       ...refusalsOf(codes),
     },
   };
 }
+
+const streamsOf = ({ streams = {} }: Route) =>
+  Object.fromEntries(
+    Object.entries(streams).map(([type, description]) => [type, { schema: z.string().meta({ description }) }]),
+  );
 
 function refusalsOf(codes: readonly RefusalCode[]) {
   const byStatus = new Map<number, RefusalCode[]>([[422, []]]);

@@ -34,6 +34,19 @@ export class Reply<T> {
   }
 }
 
+/** An answer too long to be held: it is sent as it is made. */
+export class Streamed {
+  readonly contentType: string;
+  readonly chunks: AsyncIterable<string>;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(contentType: string, chunks: AsyncIterable<string>, headers: Record<string, string> = {}) {
+    this.contentType = contentType;
+    this.chunks = chunks;
+    this.headers = headers;
+  }
+}
+
 export interface RouteSpec<
   P extends z.ZodType | undefined,
   Q extends z.ZodType | undefined,
@@ -52,7 +65,9 @@ export interface RouteSpec<
   readonly answer: A;
   /** Refusals of its own, beside those every route has. */
   readonly refusals?: readonly RefusalCode[];
-  handle(input: RouteInput<P, Q, B>, deps: ApiDeps): Promise<z.output<A> | Reply<z.output<A>>>;
+  /** What else a success may answer, as a stream: what a line of each type of content is. */
+  readonly streams?: Readonly<Record<string, string>>;
+  handle(input: RouteInput<P, Q, B>, deps: ApiDeps): Promise<z.output<A> | Reply<z.output<A>> | Streamed>;
 }
 
 /** Any route, once its types have done their work. */
@@ -66,6 +81,7 @@ export interface Route {
   readonly body?: z.ZodType | undefined;
   readonly answer: z.ZodType;
   readonly refusals?: readonly RefusalCode[];
+  readonly streams?: Readonly<Record<string, string>>;
   handle(input: RouteInput<z.ZodType, z.ZodType, z.ZodType>, deps: ApiDeps): Promise<unknown>;
 }
 

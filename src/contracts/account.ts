@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { Moment } from './common.ts';
+import { Moment, optional } from './common.ts';
+
+const notifications = {
+  email_notifications_enabled: z.boolean(),
+  tool_error_notifications_enabled: z.boolean(),
+  run_failure_notifications_enabled: z.boolean(),
+};
 
 export const Me = z
   .object({
@@ -10,9 +16,23 @@ export const Me = z
     current_period_end: Moment.nullable(),
     requests_total_all_time: z.int(),
     blocked_total_all_time: z.int(),
-    email_notifications_enabled: z.boolean(),
-    tool_error_notifications_enabled: z.boolean(),
-    run_failure_notifications_enabled: z.boolean(),
+    ...notifications,
   })
   .meta({ id: 'Me' });
 export type Me = z.output<typeof Me>;
+
+export const Notifications = z.object(notifications).meta({ id: 'Notifications' });
+export type Notifications = z.output<typeof Notifications>;
+
+/** The ones to change; the others stay as they are. */
+export const NotificationsRequest = z
+  .object({
+    email_notifications_enabled: optional(z.boolean()),
+    tool_error_notifications_enabled: optional(z.boolean()),
+    run_failure_notifications_enabled: optional(z.boolean()),
+  })
+  .refine((changes) => Object.values(changes).some((value) => value !== undefined), {
+    error: 'At least one of the notifications should be named',
+  })
+  .meta({ id: 'NotificationsRequest' });
+export type NotificationsRequest = z.output<typeof NotificationsRequest>;

@@ -59,7 +59,15 @@ export const ActionAnswer = z
   .meta({ id: 'ActionAnswer' });
 export type ActionAnswer = z.output<typeof ActionAnswer>;
 
-export const ActionStatus = z.enum(['pending', 'running', 'executed', 'blocked', 'failed', 'in_doubt']);
+export const ActionStatus = z.enum([
+  'pending',
+  'waiting_approval',
+  'running',
+  'executed',
+  'blocked',
+  'failed',
+  'in_doubt',
+]);
 export type ActionStatus = z.output<typeof ActionStatus>;
 
 export const Action = z
@@ -93,6 +101,15 @@ export const Action = z
   })
   .meta({ id: 'Action' });
 export type Action = z.output<typeof Action>;
+
+/** An action as a list shows it: results may be large, so they and the attempts are read one by one. */
+export const ActionItem = Action.omit({ result: true, attempts: true }).meta({ id: 'ActionItem' });
+export type ActionItem = z.output<typeof ActionItem>;
+
+export const ActionList = z
+  .object({ items: z.array(ActionItem), next_cursor: z.string().nullable() })
+  .meta({ id: 'ActionList' });
+export type ActionList = z.output<typeof ActionList>;
 
 export const ResolveRequest = z
   .object({

@@ -96,4 +96,5 @@ export const Moment = z.iso.datetime();
 
 /** A limit of a list, which has to lie within its bounds (outside: 422). */
 export const limit = (max: number, fallback: number) => z.coerce.number().int().min(1).max(max).default(fallback);
-export const Offset = z.coerce.number().int().min(0).max(1_000_000_000).default(0);
+export const offset = (max: number) => z.coerce.number().int().min(0).max(max).default(0);
+export const Offset = offset(1_000_000_000);

@@ -45,6 +45,24 @@ export const RunEvent = z
   .meta({ id: 'RunEvent' });
 export type RunEvent = z.output<typeof RunEvent>;
 
+/** One line of the tenant's feed; what does not apply is left out. */
+export const FeedEvent = z
+  .object({
+    ts: z.number().meta({ description: 'Unix seconds' }),
+    type: z.string().meta({
+      description:
+        'locked, duplicate, ai_acquired, ai_in_progress, ai_completed, ai_failed, ai_extended, ai_canceled, or a change such as policy_set, tool_created, agent_disabled',
+    }),
+    key: z.string().optional(),
+    charged: z.union([z.literal(0), z.literal(1)]).optional(),
+    agent_id: z.string().optional(),
+    tool: z.string().optional(),
+    version: z.int().optional().meta({ description: 'Of the policy' }),
+    data: JsonObject.optional(),
+  })
+  .meta({ id: 'FeedEvent' });
+export type FeedEvent = z.output<typeof FeedEvent>;
+
 export const RunTimeline = z
   .object({ run_id: z.string(), total: z.int(), events: z.array(RunEvent) })
   .meta({ id: 'RunTimeline' });

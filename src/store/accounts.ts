@@ -1,20 +1,23 @@
-import type { Me } from '../contracts/account.ts';
-import type { Database } from './database.ts';
+import type { Me, Notifications, NotificationsRequest } from '../contracts/account.ts';
+import { requestsIn } from '../domain/usage.ts';
+import type { Database, Queries } from './database.ts';
 import type { Principal } from './keys.ts';
+import { appendAudit } from './trail.ts';
 import { createUsage } from './usage.ts';
+
+const notifications = [
+  'email_notifications_enabled',
+  'tool_error_notifications_enabled',
+  'run_failure_notifications_enabled',
+] as const;
 
 export const createAccounts = (db: Database) => ({
   /** What the key's owner may know of the account. */
   async me(principal: Principal): Promise<Me> {
-    const [tenant, counted] = await Promise.all([
+    const [tenant, counts] = await Promise.all([
       db
         .selectFrom('tenants')
-        .select([
-          'plan',
-          'email_notifications_enabled',
-          'tool_error_notifications_enabled',
-          'run_failure_notifications_enabled',
-        ])
+        .select(['plan', ...notifications])
         .where('tenant', '=', principal.tenant)
         .executeTakeFirstOrThrow(),
       createUsage(db).allTime(principal.tenant),
@@ -25,8 +28,23 @@ export const createAccounts = (db: Database) => ({
       email: null,
       is_active: principal.isActive,
       current_period_end: null,
-      requests_total_all_time: Object.values(counted).reduce((sum, count) => sum + count, 0),
-      blocked_total_all_time: counted.duplicates ?? 0,
+      requests_total_all_time: requestsIn(counts),
+      blocked_total_all_time: counts.duplicates ?? 0,
     };
   },
+
+  /** Changes the notifications that are named, with an audit line if that changed anything, and answers all of them. */
+  notify: (tenant: string, changes: NotificationsRequest, actor: string): Promise<Notifications> =>
+    db.transaction().execute(async (tx) => {
+      const before = await lockNotifications(tx, tenant);
+      const named = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
+      const after = { ...before, ...named };
+      if (notifications.every((name) => before[name] === after[name])) return before;
+      await tx.updateTable('tenants').set(after).where('tenant', '=', tenant).execute();
+      await appendAudit([{ tenant, type: 'notifications_set', actor, detail: after }]).execute(tx);
+      return after;
+    }),
 });
+
+const lockNotifications = (tx: Queries, tenant: string): Promise<Notifications> =>
+  tx.selectFrom('tenants').select(notifications).where('tenant', '=', tenant).forUpdate().executeTakeFirstOrThrow();

@@ -1,13 +1,18 @@
 import { type RawBuilder, sql } from 'kysely';
-import type { Action } from '../contracts/action.ts';
+import type { Action, ActionItem, ActionList } from '../contracts/action.ts';
+import { cursorOf, type Position } from '../contracts/page.ts';
 import { type ActionRecord, answerOf } from '../domain/action.ts';
 import type { Database, Queries } from './database.ts';
+import { all, behind, microsOf } from './pages.ts';
 
-/** The columns of an {@link ActionRecord}, named as its fields; `a` is the table. */
-export const actionColumns = sql`
+/** The columns of an {@link ActionRecord} but its result, named as its fields; `a` is the table. */
+const listedColumns = sql`
   a.action_id as "actionId", a.workflow_id as "workflowId", a.agent_id as "agentId", a.tool, a.tool_scope as "toolScope",
   a.args_hash as "argsHash", a.spend_micros as "spendMicros", a.status, a.policy_reason as "policyReason",
-  a.policy_version as "policyVersion", a.risk_level as "riskLevel", a.fence, a.run_id as "runId", a.actor, a.result`;
+  a.policy_version as "policyVersion", a.risk_level as "riskLevel", a.fence, a.run_id as "runId", a.actor`;
+
+/** The columns of an {@link ActionRecord}, named as its fields; `a` is the table. */
+export const actionColumns = sql`${listedColumns}, a.result`;
 
 /** The latest execution of a key; blocked decisions have no fence and are never remembered. */
 export const latestExecution = (tenant: string, workflowId: string | RawBuilder<string>) => sql`
@@ -26,7 +31,19 @@ type RecalledRow = Partial<ActionRecord> & {
   dedup_ttl: number | null;
   is_enabled: boolean | null;
 };
-type DetailRow = ActionRecord & { attempts: Action['attempts'] | null; created_at: Date; done_at: Date | null };
+type ListedRow = Omit<ActionRecord, 'result'> & { created_at: Date; done_at: Date | null };
+type DetailRow = ListedRow & Pick<ActionRecord, 'result'> & { attempts: Action['attempts'] | null };
+
+/** Makes the link to an action's workflow. */
+export type WorkflowLink = (workflowId: string) => string;
+
+/** Which actions to list; `position` is where the page before ended. */
+export interface ActionFilter {
+  readonly status: ActionItem['status'] | undefined;
+  readonly agentId: string | undefined;
+  readonly position: Position | undefined;
+  readonly limit: number;
+}
 
 export const createActions = (db: Database) => ({
   /** All that a repeat needs to be answered without a workflow, in one round trip. */
@@ -53,12 +70,30 @@ export const createActions = (db: Database) => ({
     return await findAction(db, tenant, actionId);
   },
 
-  /** One action with its attempts, as the wire shows it; `temporalUrl` makes the link to its workflow. */
-  async detail(
-    tenant: string,
-    actionId: string,
-    temporalUrl: (workflowId: string) => string,
-  ): Promise<Action | undefined> {
+  /** A page of the tenant's actions, the latest first, by the moment they were ruled on. */
+  async list(tenant: string, filter: ActionFilter, link: WorkflowLink): Promise<ActionList> {
+    const { status, agentId, position, limit } = filter;
+    const conditions = [
+      sql`a.tenant = ${tenant}`,
+      // As a literal: only then a prepared statement can use the indexes of single statuses.
+      status && sql`a.status = ${sql.lit(status)}`,
+      agentId === undefined ? undefined : sql`a.agent_id = ${agentId}`,
+      position && behind(sql`a.created_at, a.action_id`, position, sql`${position.id}`),
+    ];
+    const { rows } = await sql<ListedRow & { micros: number }>`
+      select ${listedColumns}, a.created_at, a.done_at, ${microsOf(sql`a.created_at`)} as micros from actions a
+      where ${all(conditions)} order by a.created_at desc, a.action_id desc limit ${limit + 1}
+    `.execute(db);
+    const page = rows.slice(0, limit);
+    const last = page.at(-1);
+    return {
+      items: page.map((row) => itemOf(row, link)),
+      next_cursor: last && rows.length > limit ? cursorOf({ micros: last.micros, id: last.actionId }) : null,
+    };
+  },
+
+  /** One action with its attempts, as the wire shows it. */
+  async detail(tenant: string, actionId: string, link: WorkflowLink): Promise<Action | undefined> {
     const { rows } = await sql<DetailRow>`
       select ${actionColumns}, a.created_at, a.done_at, (
         select json_agg(json_build_object('n', n, 'started_at', started_at, 'ended_at', ended_at, 'outcome', outcome,
@@ -68,25 +103,32 @@ export const createActions = (db: Database) => ({
     `.execute(db);
     const [row] = rows;
     if (row === undefined) return undefined;
-    const { ok: _ok, allowed: _allowed, ...answer } = answerOf(row);
     return {
-      ...answer,
-      status: row.status,
-      agent_id: row.agentId,
-      tool: row.tool,
-      args_hash: row.argsHash,
-      fence: row.fence,
+      ...itemOf(row, link),
+      result: row.result,
       attempts: (row.attempts ?? []).map((attempt) => ({
         ...attempt,
         started_at: iso(attempt.started_at),
         ended_at: attempt.ended_at === null ? null : iso(attempt.ended_at),
       })),
-      temporal_url: temporalUrl(row.workflowId),
-      created_at: row.created_at.toISOString(),
-      done_at: row.done_at?.toISOString() ?? null,
     };
   },
 });
+
+function itemOf(row: ListedRow, link: WorkflowLink): ActionItem {
+  const { ok: _ok, allowed: _allowed, result: _result, ...answer } = answerOf({ ...row, result: null });
+  return {
+    ...answer,
+    status: row.status,
+    agent_id: row.agentId,
+    tool: row.tool,
+    args_hash: row.argsHash,
+    fence: row.fence,
+    temporal_url: link(row.workflowId),
+    created_at: row.created_at.toISOString(),
+    done_at: row.done_at?.toISOString() ?? null,
+  };
+}
 
 export async function findAction(db: Queries, tenant: string, actionId: string): Promise<ActionRecord | undefined> {
   const { rows } = await sql<ActionRecord>`

@@ -4,10 +4,12 @@ import type { JsonObject } from '../contracts/common.ts';
 import { Policy } from '../contracts/policy.ts';
 import { type ActionRecord, answerOf, asRepeat } from '../domain/action.ts';
 import type { Facts, Ruling } from '../domain/admission.ts';
+import type { UsageKind } from '../domain/usage.ts';
 import { closeOrphan } from './abandonments.ts';
 import { actionColumns, latestExecution } from './actions.ts';
 import type { Database, Queries } from './database.ts';
 import { type AuditEntry, appendAudit, appendEvents, type TimelineEntry, touchRun } from './trail.ts';
+import { addOne } from './usage.ts';
 
 /** An action that asks to be admitted. */
 export interface NewAction {
@@ -122,9 +124,10 @@ async function keep(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling
   if (ruling.kind === 'allow') return await hold(tx, action, facts, ruling);
   if (ruling.kind === 'deny') return await refuse(tx, action, facts, ruling);
   if (ruling.kind === 'unknown_tool')
-    return await note(tx, action, [unknownTool], auditOf(action, { type: 'tool_not_found' }));
+    return await note(tx, action, [unknownTool], 'ai_unsuccessful', auditOf(action, { type: 'tool_not_found' }));
   if (ruling.kind === 'replay' || ruling.kind === 'in_doubt') {
-    await appendAudit([repeatEntry(action, asRepeat(answerOf(ruling.previous)))]).execute(tx);
+    const entry = repeatEntry(action, asRepeat(answerOf(ruling.previous)));
+    await sql`with counted as (${addOne(action.tenant, 'ai_repeats')}) ${appendAudit([entry])}`.execute(tx);
   }
 }
 
@@ -164,14 +167,21 @@ const auditOf = (action: NewAction, rest: Partial<AuditEntry> & { type: string }
 });
 
 /** What happened without a call, on the timeline and in the trail. */
-async function note(tx: Queries, action: NewAction, results: TimelineEntry[], audit: AuditEntry): Promise<void> {
+async function note(
+  tx: Queries,
+  action: NewAction,
+  results: TimelineEntry[],
+  kind: UsageKind,
+  audit: AuditEntry,
+): Promise<void> {
   const entries: TimelineEntry[] = [
     runStarted,
     ...results,
     { type: 'run_finished', status: results.at(-1)?.status ?? 'error' },
   ];
   await sql`
-    with audited as (${appendAudit([audit])}), timeline as (${appendEvents(action, entries)})
+    with audited as (${appendAudit([audit])}), timeline as (${appendEvents(action, entries)}),
+    counted as (${addOne(action.tenant, kind)})
     ${touchRun(action, entries)}
   `.execute(tx);
 }
@@ -185,7 +195,7 @@ async function refuse(tx: Queries, action: NewAction, facts: Facts, ruling: Ruli
             ${facts.tool?.scope ?? 'global'}, ${JSON.stringify(action.args)}, ${action.argsHash}, 0, 'none', ${today},
             'blocked', ${reason}, ${facts.policyVersion}, ${risk}, ${action.runId}, ${action.actor}, clock_timestamp())
   `.execute(tx);
-  await note(tx, action, [{ type: 'tool_result', status: 'blocked', message: reason }], {
+  await note(tx, action, [{ type: 'tool_result', status: 'blocked', message: reason }], 'ai_blocked', {
     ...auditOf(action, { type: 'action_blocked', decision: 'blocked', allowed: false }),
     policyReason: reason,
     policyVersion: facts.policyVersion,

@@ -67,7 +67,7 @@ export const createAgents = (db: Database) => ({
     const { rows } = await sql<LogRow>`
       select ts, agent_id, tool, allowed, decision, policy_reason, policy_version, risk_level, args_hash, spend_micros
       from audit where tenant = ${tenant} and agent_id = ${agentId} and decision is not null and decision <> 'allowed'
-      order by id desc limit ${limit}
+      order by audit.ts desc, id desc limit ${limit}
     `.execute(db);
     return rows.map(({ spend_micros, ts, ...row }) => ({
       ...row,

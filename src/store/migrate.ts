@@ -3,12 +3,16 @@ import { openDatabase } from './database.ts';
 import * as foundation from './migrations/0001-foundation.ts';
 import * as killSwitch from './migrations/0002-kill-switch.ts';
 import * as actionLists from './migrations/0003-action-lists.ts';
+import * as usageDays from './migrations/0004-usage-days.ts';
+import * as auditLists from './migrations/0005-audit-lists.ts';
 
 /** In the order of their names; a name that has run somewhere is never changed. */
 const migrations: Record<string, Migration> = {
   '0001-foundation': foundation,
   '0002-kill-switch': killSwitch,
   '0003-action-lists': actionLists,
+  '0004-usage-days': usageDays,
+  '0005-audit-lists': auditLists,
 };
 
 /**

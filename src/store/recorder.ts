@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
+import type { UsageKind } from '../domain/usage.ts';
 import { type Database, isDatabaseUnavailable } from './database.ts';
 import { type AuditEntry, appendAudit } from './trail.ts';
-import { addUsage, type Counted, type UsageKind } from './usage.ts';
+import { addUsage, type Counted } from './usage.ts';
 
 /** Lines a transaction takes at the most; the rest forms the next group. */
 const MAX_GROUP = 512;

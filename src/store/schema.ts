@@ -26,10 +26,10 @@ interface ApiKeys {
   created_at: Generated<Date>;
 }
 
-interface UsageCounters {
+interface UsageDays {
   tenant: string;
-  month: string;
   kind: string;
+  day: string;
   shard: number;
   count: number;
 }
@@ -188,7 +188,7 @@ interface Runs {
 export interface Schema {
   tenants: Tenants;
   api_keys: ApiKeys;
-  usage_counters: UsageCounters;
+  usage_days: UsageDays;
   agents: Agents;
   policies: Policies;
   tools: Tools;

@@ -4,7 +4,7 @@ import type { AttemptEnd, Ending } from '../domain/settlement.ts';
 import { actionColumns, findAction } from './actions.ts';
 import type { Database, Queries } from './database.ts';
 import { type AuditEntry, appendAudit, appendEvents, type TimelineEntry, touchRun } from './trail.ts';
-import { addUsage } from './usage.ts';
+import { addUsage, type Counted } from './usage.ts';
 
 /** What becomes of the held money: a block and a failure give it back, doubt keeps it. */
 const holds = { executed: 'spent', failed: 'released', blocked: 'released', in_doubt: 'held' } as const;
@@ -86,8 +86,10 @@ const uncount = sql`,
   hour_actions[a.slot] = greatest(d.hour_actions[a.slot] - 1, 0),
   tool_calls = d.tool_calls || jsonb_build_object(a.tool, greatest((d.tool_calls ->> a.tool)::integer - 1, 0))`;
 
-const usageOf = (tenant: string, status: Ending['status']) =>
-  status === 'executed' ? [{ tenant, kind: 'ai_runs' as const, count: 1 }] : [];
+/** An action in doubt counts as what it turns out to be. */
+const counted = { executed: 'ai_runs', failed: 'ai_unsuccessful', blocked: 'ai_blocked' } as const;
+const usageOf = (tenant: string, status: Ending['status']): Counted[] =>
+  status === 'in_doubt' ? [] : [{ tenant, kind: counted[status], count: 1 }];
 
 function timelineOf({ status, attempt, error }: Ending): TimelineEntry[] {
   const result: TimelineEntry = {

@@ -3,8 +3,10 @@ import { createAccounts } from './accounts.ts';
 import { createActions } from './actions.ts';
 import { createAdmissions } from './admissions.ts';
 import { createAgents } from './agents.ts';
+import { createAudit } from './audit.ts';
 import { createClaims } from './claims.ts';
 import { openDatabase } from './database.ts';
+import { createFeed } from './feed.ts';
 import { createKeys } from './keys.ts';
 import { createLeases } from './leases.ts';
 import { createPolicies } from './policies.ts';
@@ -34,7 +36,9 @@ export function createStores(config: StoreConfig) {
     actions: createActions(db),
     admissions: createAdmissions(db),
     agents: createAgents(db),
+    audit: createAudit(db),
     claims: createClaims(db, secrets),
+    feed: createFeed(db),
     keys: createKeys(db),
     leases: createLeases(db),
     policies: createPolicies(db),

@@ -1,10 +1,10 @@
 import { sql } from 'kysely';
+import type { DayMetrics, DayRange } from '../contracts/usage.ts';
+import { type Counts, meters, sum, type UsageKind, usageKinds } from '../domain/usage.ts';
 import type { Queries } from './database.ts';
 
-const SHARDS = 16;
-
-/** What is counted, a month and tenant. */
-export type UsageKind = 'locks_created' | 'duplicates' | 'ai_acquired' | 'ai_polling' | 'ai_runs' | 'ai_blocked';
+/** Rows a counter: a busy tenant does not queue on one row lock. */
+const SHARDS = 8;
 
 export interface Counted {
   readonly tenant: string;
@@ -12,31 +12,79 @@ export interface Counted {
   readonly count: number;
 }
 
-/** Adds to counters as one upsert that fits into a WITH clause; counters of one call must differ in tenant or kind. */
+const today = sql`(now() at time zone 'utc')::date`;
+
+/** Adds to today's counters as one upsert that fits into a WITH clause; counters of one call must differ in tenant or kind. */
 export const addUsage = (counted: readonly Counted[], condition = sql`true`) => sql`
-  insert into usage_counters as u (tenant, month, kind, shard, count)
-  select tenant, date_trunc('month', now() at time zone 'utc')::date, kind,
-         ${Math.floor(Math.random() * SHARDS)}::smallint, count
+  insert into usage_days as u (tenant, kind, day, shard, count)
+  select tenant, kind, ${today}, ${Math.floor(Math.random() * SHARDS)}::smallint, count
   from json_to_recordset(${JSON.stringify(counted)}::json) as counted(tenant text, kind text, count bigint)
   where ${condition}
   order by tenant, kind
-  on conflict (tenant, month, kind, shard) do update set count = u.count + excluded.count`;
+  on conflict (tenant, kind, day, shard) do update set count = u.count + excluded.count`;
+
+/** The same for one more of a kind, beside the change that it counts. */
+export const addOne = (tenant: string, kind: UsageKind, condition = sql`true`) =>
+  addUsage([{ tenant, kind, count: 1 }], condition);
+
+/** Lists travel as JSON: statements keep one text, whatever they ask for. */
+const oneOf = (kinds: readonly UsageKind[]) =>
+  sql`any (array(select json_array_elements_text(${JSON.stringify(kinds)}::json)))`;
 
 export const createUsage = (db: Queries) => ({
-  /** How many of a kind this UTC month has seen. */
-  async thisMonth(tenant: string, kind: UsageKind): Promise<number> {
+  /** Leases and governed calls of this UTC month that count against the plan. */
+  async aiThisMonth(tenant: string): Promise<number> {
     const { rows } = await sql<{ count: number }>`
-      select coalesce(sum(count), 0)::bigint as count from usage_counters
-      where tenant = ${tenant} and kind = ${kind} and month = date_trunc('month', now() at time zone 'utc')::date
+      select coalesce(sum(count), 0)::bigint as count from usage_days
+      where tenant = ${tenant} and kind = ${oneOf(meters.ai.charged)}
+        and day between date_trunc('month', ${today})::date and ${today}
     `.execute(db);
     return rows[0]?.count ?? 0;
   },
 
+  /** The UTC month it is, as `YYYY-MM`, with every counter of it. */
+  async thisMonth(tenant: string): Promise<{ month: string; counts: Counts }> {
+    const { rows } = await sql<{ month: string; counts: Counts | null }>`
+      select to_char(${today}, 'YYYY-MM') as month, (
+        select json_object_agg(kind, count) from (
+          select kind, sum(count)::bigint as count from usage_days
+          where tenant = ${tenant} and kind = ${oneOf(usageKinds)}
+            and day between date_trunc('month', ${today})::date and ${today} group by kind) counted) as counts
+    `.execute(db);
+    return { month: rows[0]?.month ?? '', counts: rows[0]?.counts ?? {} };
+  },
+
   /** Every counter of a tenant since it exists. */
-  async allTime(tenant: string): Promise<Partial<Record<UsageKind, number>>> {
+  async allTime(tenant: string): Promise<Counts> {
     const { rows } = await sql<{ kind: UsageKind; count: number }>`
-      select kind, sum(count)::bigint as count from usage_counters where tenant = ${tenant} group by kind
+      select kind, sum(count)::bigint as count from usage_days where tenant = ${tenant} group by kind
     `.execute(db);
     return Object.fromEntries(rows.map((row) => [row.kind, row.count]));
   },
+
+  /** Every day of the range, those without any request too. */
+  async days(tenant: string, { from_day, to_day }: DayRange): Promise<DayMetrics[]> {
+    const { rows } = await sql<{ day: string; counts: Counts | null }>`
+      select d.day::date as day, counted.counts from generate_series(${from_day}::date, ${to_day}::date, '1 day') d(day)
+      left join (
+        select day, json_object_agg(kind, count) as counts from (
+          select day, kind, sum(count)::bigint as count from usage_days
+          where tenant = ${tenant} and kind = ${oneOf(usageKinds)} and day between ${from_day}::date and ${to_day}::date
+          group by day, kind) u
+        group by day) counted on counted.day = d.day::date
+      order by d.day
+    `.execute(db);
+    return rows.map(({ day, counts }) => toMetrics(day, counts ?? {}));
+  },
+});
+
+const toMetrics = (day: string, counts: Counts): DayMetrics => ({
+  day,
+  checks_total: sum(counts, meters.make.requests),
+  locks_created: sum(counts, ['locks_created']),
+  duplicates_blocked: sum(counts, ['duplicates']),
+  rate_limited: sum(counts, ['rate_limited']),
+  ai_acquired: sum(counts, ['ai_acquired']),
+  ai_completed: sum(counts, ['ai_completed']),
+  ai_failed: sum(counts, ['ai_failed']),
 });

@@ -1,6 +1,7 @@
 """The official client against a running server: python official.py BASE_URL KEY TOOL_URL SECRET."""
 
 import asyncio
+import datetime
 import sys
 import uuid
 
@@ -113,6 +114,45 @@ def governance():
     check("me", client.me()["plan"] == "self_hosted", None)
 
 
+def operations():
+    tool, agent = f"operate-{tag}", f"operated {tag}"
+    client.gov.create_tool({"name": tool, "url": tool_url, "auth": {"type": "hmac_sha256", "secret": secret}})
+    policy = client.gov.policy_from_template(agent, "strict", overrides={"allowed_tools": [tool]})
+    check("template", policy.agent_id == agent and policy.allowed_tools == [tool], policy)
+    check("template's numbers", policy.max_actions_per_hour > 0 and policy.max_spend_usd_per_day > 0, policy)
+    client.ai.run_tool(agent_id=agent, tool=tool, args={"n": 1}, spend_usd=0.5)
+    disabled = client.gov.disable_agent(agent, reason="too eager")
+    check("disabled", not disabled.enabled and disabled.disabled_reason == "too eager" and disabled.disabled_at, disabled)
+    check("stopped", disabled.raw["stopped"] == 0 and disabled.raw["in_flight"] == 0, disabled)
+    blocked = client.ai.run_tool(agent_id=agent, tool=tool, args={"n": 1})
+    check("blocked by the switch", blocked.policy_reason == "agent_disabled" and not blocked.allowed, blocked)
+    enabled = client.gov.enable_agent(agent)
+    check("enabled", enabled.enabled and enabled.disabled_at is None, enabled)
+    metrics = client.gov.agent_metrics(agent, period="hour")
+    counted = (metrics.total_actions, metrics.blocked_actions, metrics.total_spend_usd)
+    check("agent metrics", counted == (2, 1, 0.5) and metrics.top_tools == [{"tool": tool, "count": 2}], metrics)
+    check("no metrics", client.gov.agent_metrics(f"nobody-{tag}").total_actions == 0, None)
+
+
+def accounting():
+    make, ai, both = client.usage(), client.usage(kind="ai"), client.usage_all()
+    check("make", make["usage"] >= 1 and make["requests_total_month"] >= 2 and make["limit"] is None, make)
+    check("ai", ai["usage"] >= 2 and ai["plan"] == "self_hosted" and ai["polling_total_month"] >= 1, ai)
+    check("both", both["month"] == make["month"] and both["make"]["usage"] == make["usage"], both)
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    # The client hands a bare array over as {"data": [...]}.
+    days = client.metrics((today - datetime.timedelta(days=6)).isoformat(), today.isoformat())["data"]
+    check("metrics", len(days) == 7 and sum(day["checks_total"] for day in days) >= 2, days)
+    events = client.events(limit=500)["data"]
+    check("events", {"locked", "duplicate", "ai_acquired", "policy_set"} <= {event["type"] for event in events}, events)
+    check("event pages", client.events(limit=1, offset=1)["data"] == events[1:2], None)
+    before = client.me()
+    changed = client.update_notifications(tool_error_notifications_enabled=False)
+    check("notifications", changed["tool_error_notifications_enabled"] is False and len(changed) == 3, changed)
+    check("me has them", client.me()["tool_error_notifications_enabled"] is False, None)
+    client.update_notifications(tool_error_notifications_enabled=before["tool_error_notifications_enabled"])
+
+
 async def asynchronous():
     async with OnceOnly(api_key=key, base_url=base_url, fail_open=False, timeout=20.0) as own:
         first = await own.check_lock_async(f"async-{tag}", ttl=60)
@@ -125,11 +165,25 @@ async def asynchronous():
         await own.ai.complete_async(name, lease["lease_id"], result={"n": 1})
         result = await own.ai.result_async(name)
         check("async lease", result.result == {"n": 1}, result)
+        agent = f"async-agent-{tag}"
+        policy = await own.gov.policy_from_template_async(agent, "read_only")
+        check("async template", policy.max_spend_usd_per_day == 0, policy)
+        check("async disabled", not (await own.gov.disable_agent_async(agent)).enabled, None)
+        check("async enabled", (await own.gov.enable_agent_async(agent)).enabled, None)
+        check("async agent metrics", (await own.gov.agent_metrics_async(agent, period="week")).period == "week", None)
+        check("async usage", (await own.usage_async("ai"))["plan"] == "self_hosted", None)
+        check("async usage of both", "make" in await own.usage_all_async(), None)
+        check("async metrics", len((await own.metrics_async("2026-01-01", "2026-01-02"))["data"]) == 2, None)
+        check("async events", len((await own.events_async(limit=2))["data"]) == 2, None)
+        changed = await own.update_notifications_async(email_notifications_enabled=True)
+        check("async notifications", changed["email_notifications_enabled"] is True, changed)
 
 
 check_lock()
 leases()
 governance()
+operations()
+accounting()
 asyncio.run(asynchronous())
 client.close()
 print(f"{checked} checks hold")

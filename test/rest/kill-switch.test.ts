@@ -1,7 +1,7 @@
+import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { fail, ok } from '../../src/dev/behaviours.ts';
 import type { Behaviour } from '../../src/dev/receiver.ts';
-import { openClient, temporalConfig } from '../../src/engine/connection.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
 
 let world: World;
@@ -233,7 +233,7 @@ test('an operator who cancels a workflow between two attempts ends its action', 
 });
 
 async function cancelWorkflow({ env }: World, workflowId: string): Promise<void> {
-  const client = openClient(temporalConfig(env));
-  await client.workflow.getHandle(workflowId).cancel();
-  await client.connection.close();
+  const connection = await Connection.connect({ address: env.TEMPORAL_ADDRESS });
+  await new Client({ connection }).workflow.getHandle(workflowId).cancel();
+  await connection.close();
 }

@@ -1,4 +1,4 @@
-import { Me } from '../../contracts/account.ts';
+import { Me, Notifications, NotificationsRequest } from '../../contracts/account.ts';
 import { route } from '../route.ts';
 
 const me = route({
@@ -10,4 +10,14 @@ const me = route({
   handle: ({ principal }, { stores }) => stores.accounts.me(principal),
 });
 
-export const account = [me];
+const notifications = route({
+  method: 'post',
+  path: '/v1/me/notifications',
+  summary: 'Choose what to be told by e-mail',
+  tag: 'account',
+  body: NotificationsRequest,
+  answer: Notifications,
+  handle: ({ tenant, actor, body }, { stores }) => stores.accounts.notify(tenant, body, actor),
+});
+
+export const account = [me, notifications];

@@ -1,6 +1,15 @@
 import { z } from 'zod';
-import { Action, ActionAnswer, ResolveRequest, RunRequest, Wait } from '../../contracts/action.ts';
-import { Key, RunId, text } from '../../contracts/common.ts';
+import {
+  Action,
+  ActionAnswer,
+  ActionList,
+  ActionStatus,
+  ResolveRequest,
+  RunRequest,
+  Wait,
+} from '../../contracts/action.ts';
+import { AgentId, Key, limit, RunId, text } from '../../contracts/common.ts';
+import { Cursor } from '../../contracts/page.ts';
 import type { GovernedCall } from '../../engine/actions.ts';
 import { Reply, type RouteInput, route } from '../route.ts';
 import { parsePart, ValidationError } from '../validation.ts';
@@ -33,6 +42,22 @@ const get = route({
   handle: ({ tenant, params }, { actions }) => actions.get(tenant, params.action_id),
 });
 
+const list = route({
+  method: 'get',
+  path: '/v1/actions',
+  summary: 'Actions, the latest first',
+  tag,
+  query: z.object({
+    status: ActionStatus.optional(),
+    agent_id: AgentId.optional(),
+    limit: limit(500, 100),
+    cursor: Cursor.optional(),
+  }),
+  answer: ActionList,
+  handle: ({ tenant, query: { status, agent_id: agentId, limit, cursor: position } }, { actions }) =>
+    actions.list(tenant, { status, agentId, position, limit }),
+});
+
 const resolve = route({
   method: 'post',
   path: '/v1/actions/:action_id/resolve',
@@ -46,7 +71,7 @@ const resolve = route({
     actions.resolve(tenant, params.action_id, { ...body, actor }),
 });
 
-export const actions = [run, get, resolve];
+export const actions = [run, list, get, resolve];
 
 type RunInput = RouteInput<undefined, undefined, typeof RunRequest>;
 

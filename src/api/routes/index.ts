@@ -2,11 +2,13 @@ import type { Route } from '../route.ts';
 import { account } from './account.ts';
 import { actions } from './actions.ts';
 import { agents } from './agents.ts';
+import { audit } from './audit.ts';
 import { checkLock } from './check-lock.ts';
 import { leases } from './leases.ts';
 import { policies } from './policies.ts';
 import { runs } from './runs.ts';
 import { tools } from './tools.ts';
+import { usages } from './usage.ts';
 
 /** Every route under `/v1`. */
 export const routes: readonly Route[] = [
@@ -18,4 +20,6 @@ export const routes: readonly Route[] = [
   ...runs,
   ...agents,
   ...account,
+  ...usages,
+  ...audit,
 ];

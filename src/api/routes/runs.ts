@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { limit, Offset, RunId, text } from '../../contracts/common.ts';
+import { limit, Offset, offset, RunId, text } from '../../contracts/common.ts';
 import { Refusal } from '../../contracts/errors.ts';
-import { EventAnswer, EventRequest, RunList, RunTimeline } from '../../contracts/run.ts';
+import { EventAnswer, EventRequest, FeedEvent, RunList, RunTimeline } from '../../contracts/run.ts';
 import { route } from '../route.ts';
 
 const tag = 'runs';
@@ -18,6 +18,19 @@ const append = route({
     event_id: await stores.runs.append(tenant, body),
     run_id: body.run_id,
   }),
+});
+
+/** An offset walks past what it skips; what lies further back is in the audit trail, which has a cursor. */
+const MAX_FEED_OFFSET = 100_000;
+
+const feed = route({
+  method: 'get',
+  path: '/v1/events',
+  summary: 'What happened besides governed calls, the latest first',
+  tag,
+  query: z.object({ limit: limit(500, 50), offset: offset(MAX_FEED_OFFSET) }),
+  answer: z.array(FeedEvent),
+  handle: ({ tenant, query }, { stores }) => stores.feed.list(tenant, query),
 });
 
 const list = route({
@@ -46,4 +59,4 @@ const timeline = route({
   },
 });
 
-export const runs = [append, list, timeline];
+export const runs = [append, feed, list, timeline];

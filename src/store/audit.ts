@@ -1,0 +1,125 @@
+import { sql } from 'kysely';
+import type { AuditItem, AuditList, AuditQuery } from '../contracts/audit.ts';
+import { cursorOf, type Position } from '../contracts/page.ts';
+import { toUsd } from '../domain/money.ts';
+import type { Database } from './database.ts';
+import { all, behind, microsOf, momentAt } from './pages.ts';
+
+/** Lines that one statement walks: where little matches, a search is many short statements and not one long one. */
+const WINDOW = 1_000;
+/** Windows that one page may walk; it then ends early, with a cursor to go on from. */
+const WINDOWS_PER_PAGE = 300;
+
+/** Which lines; `from` and `to` are microseconds since 1970. */
+export type AuditFilter = Pick<AuditQuery, 'agent_id' | 'tool' | 'type' | 'decision' | 'from' | 'to'>;
+
+type Row = Omit<AuditItem, 'seq' | 'ts' | 'spend_usd' | 'prev_hash' | 'hash'> & {
+  id: number;
+  ts: Date;
+  micros: number;
+  spend_micros: number;
+  place: number;
+  matches: boolean;
+};
+
+/** The matching lines of a window, and where the next one begins, if there is one. */
+interface Walked {
+  readonly rows: readonly Row[];
+  readonly next: Position | undefined;
+}
+
+export const createAudit = (db: Database) => ({
+  /** A page of the trail, the latest first. */
+  async page(tenant: string, filter: AuditFilter, limit: number, start: Position | undefined): Promise<AuditList> {
+    const rows: Row[] = [];
+    const size = isSelective(filter) ? WINDOW : limit + 1;
+    let next = start;
+    for (let windows = 0; windows < WINDOWS_PER_PAGE; windows += 1) {
+      const walked = await walk(db, tenant, filter, next, size);
+      rows.push(...walked.rows);
+      const last = rows[limit - 1];
+      if (last !== undefined && rows.length > limit) return pageOf(rows.slice(0, limit), positionOf(last));
+      next = walked.next;
+      if (next === undefined) break;
+    }
+    return pageOf(rows, next);
+  },
+
+  /** Every line that matches, the latest first, window by window: no more is read than whoever iterates asks for. */
+  async *export(tenant: string, filter: AuditFilter): AsyncGenerator<AuditItem[]> {
+    let next: Position | undefined;
+    do {
+      const walked: Walked = await walk(db, tenant, filter, next, WINDOW);
+      if (walked.rows.length > 0) yield walked.rows.map(toWire);
+      next = walked.next;
+    } while (next !== undefined);
+  },
+});
+
+/** Whether lines are left out that the indexes walk past. */
+const isSelective = ({ tool, type, decision }: AuditFilter): boolean => [tool, type, decision].some((value) => value);
+
+async function walk(
+  db: Database,
+  tenant: string,
+  filter: AuditFilter,
+  start: Position | undefined,
+  size: number,
+): Promise<Walked> {
+  const range = [
+    sql`tenant = ${tenant}`,
+    filter.agent_id === undefined ? undefined : sql`agent_id = ${filter.agent_id}`,
+    filter.from === undefined ? undefined : sql`ts >= ${momentAt(filter.from)}`,
+    filter.to === undefined ? undefined : sql`ts < ${momentAt(filter.to)}`,
+    start && behind(sql`ts, id`, start, sql`${start.id}::bigint`),
+  ];
+  const wanted = [
+    sql`true`,
+    filter.tool === undefined ? undefined : sql`tool is not distinct from ${filter.tool}`,
+    filter.type === undefined ? undefined : sql`type = ${filter.type}`,
+    filter.decision === undefined ? undefined : sql`decision is not distinct from ${filter.decision}`,
+  ];
+  const { rows } = await sql<Row>`
+    with walked as materialized (
+      select id, ts, type, actor, agent_id, tool, action_id, key, decision, policy_reason, policy_version, spend_micros,
+             args_hash
+      from audit where ${all(range)} order by ts desc, id desc limit ${size}
+    ), placed as (
+      select *, ${microsOf(sql`ts`)} as micros, ${all(wanted)} as matches,
+             row_number() over (order by ts desc, id desc) as place
+      from walked
+    )
+    select * from placed where matches or place = ${size} order by place
+  `.execute(db);
+  const last = rows.at(-1);
+  return {
+    rows: rows.filter(({ matches }) => matches),
+    next: last?.place === size ? positionOf(last) : undefined,
+  };
+}
+
+const positionOf = ({ micros, id }: Row): Position => ({ micros, id: String(id) });
+
+const pageOf = (rows: readonly Row[], next: Position | undefined): AuditList => ({
+  items: rows.map(toWire),
+  next_cursor: next === undefined ? null : cursorOf(next),
+});
+
+/** Sealing gives a line its place in the chain; until then there is none to show. */
+const toWire = (row: Row): AuditItem => ({
+  seq: null,
+  ts: row.ts.toISOString(),
+  type: row.type,
+  actor: row.actor,
+  agent_id: row.agent_id,
+  tool: row.tool,
+  action_id: row.action_id,
+  key: row.key,
+  decision: row.decision,
+  policy_reason: row.policy_reason,
+  policy_version: row.policy_version,
+  spend_usd: toUsd(row.spend_micros),
+  args_hash: row.args_hash,
+  prev_hash: null,
+  hash: null,
+});

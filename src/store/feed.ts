@@ -1,0 +1,41 @@
+import { sql } from 'kysely';
+import type { JsonObject } from '../contracts/common.ts';
+import type { FeedEvent } from '../contracts/run.ts';
+import type { Database } from './database.ts';
+import type { Page } from './runs.ts';
+
+interface Row {
+  ts: number;
+  type: string;
+  key: string | null;
+  agent_id: string | null;
+  tool: string | null;
+  policy_version: number | null;
+  detail: JsonObject | null;
+}
+
+/** A lease is charged once, when it is acquired; the other lines of leases are free. */
+const chargeOf = ({ type }: Row): Pick<FeedEvent, 'charged'> =>
+  type.startsWith('ai_') ? { charged: type === 'ai_acquired' ? 1 : 0 } : {};
+
+const toWire = (row: Row): FeedEvent => ({
+  ts: row.ts,
+  type: row.type,
+  ...chargeOf(row),
+  ...(row.key !== null && { key: row.key }),
+  ...(row.agent_id !== null && { agent_id: row.agent_id }),
+  ...(row.tool !== null && { tool: row.tool }),
+  ...(row.policy_version !== null && { version: row.policy_version }),
+  ...(row.detail !== null && { data: row.detail }),
+});
+
+export const createFeed = (db: Database) => ({
+  /** What happened to the tenant besides governed calls, the latest first. */
+  async list(tenant: string, { limit, offset }: Page): Promise<FeedEvent[]> {
+    const { rows } = await sql<Row>`
+      select extract(epoch from ts)::float8 as ts, type, key, agent_id, tool, policy_version, detail from audit
+      where tenant = ${tenant} and action_id is null order by audit.ts desc, id desc limit ${limit} offset ${offset}
+    `.execute(db);
+    return rows.map(toWire);
+  },
+});
