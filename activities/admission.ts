@@ -1,15 +1,20 @@
-import type { ActionAnswer } from '../src/contracts/action.ts';
+import { type ActionAnswer, ActionRequest } from '../src/contracts/action.ts';
 import type { JsonObject } from '../src/contracts/common.ts';
 import { answerOf, asRepeat } from '../src/domain/action.ts';
 import { type Facts, rule } from '../src/domain/admission.ts';
 import { fingerprint } from '../src/domain/fingerprint.ts';
+import { mayBeAction } from '../src/domain/workflow-id.ts';
 import type { createAdmissions } from '../src/store/admissions.ts';
+import { faultsOf } from './faults.ts';
 
-/** An action as its workflow describes it. */
-export interface DescribedAction {
-  readonly tenant: string;
+/** What its workflow is to an action. */
+export interface ActionIdentity {
   readonly actionId: string;
   readonly workflowId: string;
+}
+
+interface DescribedAction extends ActionIdentity {
+  readonly tenant: string;
   readonly agentId: string;
   readonly tool: string;
   /** Without `run_id`, which only names the timeline. */
@@ -21,9 +26,15 @@ export interface DescribedAction {
 
 export type Admission =
   /** Go on; an attempt may take this long. */
-  | { readonly kind: 'call'; readonly timeoutMs: number }
+  | { readonly kind: 'call'; readonly tenant: string; readonly timeoutMs: number }
   | { readonly kind: 'answer'; readonly answer: ActionAnswer }
-  | { readonly kind: 'refused'; readonly code: 'tool_not_found' | 'idempotency_mismatch' };
+  | Refused;
+
+interface Refused {
+  readonly kind: 'refused';
+  readonly code: 'tool_not_found' | 'idempotency_mismatch' | 'validation_error';
+  readonly message?: string;
+}
 
 export interface AdmissionDeps {
   readonly admissions: ReturnType<typeof createAdmissions>;
@@ -32,15 +43,19 @@ export interface AdmissionDeps {
 /** The step before the call: policy, budget hold and audit line, all in one transaction (docs/adr/0002). */
 export const createAdmissionActivities = ({ admissions }: AdmissionDeps) => ({
   /** Rules on the action and keeps the ruling; asked again for the same action, it says the same. */
-  async admit(described: DescribedAction): Promise<Admission> {
+  async admit(request: unknown, identity: ActionIdentity): Promise<Admission> {
+    const described = describe(request, identity);
+    if ('kind' in described) return described;
     const { spendUsd, actor, ...rest } = described;
     const action = { ...rest, argsHash: fingerprint(rest.args), actor: actor ?? null };
     const { ruling, facts } = await admissions.admit(action, (known) => rule({ ...action, spendUsd }, known));
     switch (ruling.kind) {
       case 'allow':
-        return callOf(facts);
+        return callOf(described, facts);
       case 'known':
-        return ruling.own.status === 'running' ? callOf(facts) : { kind: 'answer', answer: answerOf(ruling.own) };
+        return ruling.own.status === 'running'
+          ? callOf(described, facts)
+          : { kind: 'answer', answer: answerOf(ruling.own) };
       case 'replay':
       case 'in_doubt':
         return { kind: 'answer', answer: asRepeat(answerOf(ruling.previous)) };
@@ -55,7 +70,25 @@ export const createAdmissionActivities = ({ admissions }: AdmissionDeps) => ({
 });
 
 /** A tool deleted since admission is found out by the claim; until then the longest time a tool may have is right. */
-const callOf = ({ tool }: Facts): Admission => ({ kind: 'call', timeoutMs: tool?.timeoutMs ?? 120_000 });
+const callOf = ({ tenant }: DescribedAction, { tool }: Facts): Admission => ({
+  kind: 'call',
+  tenant,
+  timeoutMs: tool?.timeoutMs ?? 120_000,
+});
+
+/** The action that is asked for, or what is wrong with the asking: a workflow may be started by anybody, in any way. */
+function describe(request: unknown, identity: ActionIdentity): DescribedAction | Refused {
+  const invalid = (message: string): Refused => ({ kind: 'refused', code: 'validation_error', message });
+  const { data, error } = ActionRequest.safeParse(request);
+  if (error !== undefined) return invalid(faultsOf(error));
+  const { run_id: named, ...args } = data.args ?? {};
+  const { tenant, agent_id: agentId, tool } = data;
+  if (!mayBeAction(identity.workflowId, tenant, { agent_id: agentId, tool, args })) {
+    return invalid('the workflow ID is that of another tenant or call');
+  }
+  const runId = data.run_id ?? (typeof named === 'string' ? named : identity.actionId);
+  return { ...identity, tenant, agentId, tool, args, spendUsd: data.spend_usd, runId, actor: data.actor };
+}
 
 const blocked = (
   action: DescribedAction,

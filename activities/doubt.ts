@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ActionAnswer, Resolution } from '../src/contracts/action.ts';
+import { type ActionAnswer, Resolution } from '../src/contracts/action.ts';
 import { JsonObject, optional } from '../src/contracts/common.ts';
 import type { Sender } from '../src/dispatch/send.ts';
 import { type ActionRecord, answerOf } from '../src/domain/action.ts';
@@ -7,6 +7,7 @@ import { resolved } from '../src/domain/settlement.ts';
 import type { createActions } from '../src/store/actions.ts';
 import type { createClaims } from '../src/store/claims.ts';
 import type { createSettlements } from '../src/store/settlements.ts';
+import { faultsOf } from './faults.ts';
 import { headersOf } from './tool-request.ts';
 import { windowSeconds } from './window.ts';
 
@@ -30,6 +31,10 @@ export interface InDoubt {
   readonly tenant: string;
   readonly actionId: string;
 }
+
+export type Resolved =
+  | { readonly kind: 'resolved'; readonly answer: ActionAnswer }
+  | { readonly kind: 'refused'; readonly code: 'validation_error'; readonly message: string };
 
 /** The steps of an action whose outcome is not known. */
 export function createDoubtActivities({ claims, settlements, actions, sender }: DoubtDeps) {
@@ -64,8 +69,10 @@ export function createDoubtActivities({ claims, settlements, actions, sender }: 
 
   return {
     /** Settles an action in doubt as someone has said; an action that has ended stays as it is. */
-    async resolveAction(inDoubt: InDoubt, resolution: Resolution): Promise<ActionAnswer> {
-      return await resolve(inDoubt, await find(inDoubt), resolution);
+    async resolveAction(inDoubt: InDoubt, said: unknown): Promise<Resolved> {
+      const { data, error } = Resolution.safeParse(said);
+      if (error !== undefined) return { kind: 'refused', code: 'validation_error', message: faultsOf(error) };
+      return { kind: 'resolved', answer: await resolve(inDoubt, await find(inDoubt), data) };
     },
 
     /** Looks whether the doubt is over: by a late answer, or by what the tool's `status_url` says. */

@@ -1,7 +1,9 @@
-import type { Lease, LeaseEnding, LeaseInput, LeaseState } from '../src/contracts/lease.ts';
+import { type Lease, type LeaseEnding, LeaseInput, type LeaseState, leaseCalls } from '../src/contracts/lease.ts';
 import { acquiredLease, endedLease, type LeaseRecord, polledLease } from '../src/domain/lease.ts';
+import { grantedTtl, selfHosted } from '../src/domain/plan.ts';
 import type { createLeases, LeaseChange } from '../src/store/leases.ts';
 import type { createUsage } from '../src/store/usage.ts';
+import { faultsOf } from './faults.ts';
 
 /** What the lease workflow knows of the lease it stands for. */
 export interface HeldLease {
@@ -12,6 +14,7 @@ export interface HeldLease {
 }
 
 export interface OpenedLease {
+  readonly kind: 'opened';
   /** Absent where the key is not to be had: `polled` then says why. */
   readonly held: HeldLease | undefined;
   readonly acquired: Lease;
@@ -23,25 +26,43 @@ export interface LeaseDeps {
   readonly usage: ReturnType<typeof createUsage>;
 }
 
+/** An input or an argument that is not what the contract says. */
+export interface Invalid {
+  readonly kind: 'invalid';
+  readonly message: string;
+}
+
 /** Why a lease cannot be changed, or how it now stands. */
-export type Changed<T> = { readonly kind: 'changed'; readonly answer: T } | Exclude<LeaseChange, { kind: 'changed' }>;
+export type Changed<T> =
+  | { readonly kind: 'changed'; readonly answer: T }
+  | Exclude<LeaseChange, { kind: 'changed' }>
+  | Invalid;
+
+/** The lease that a workflow stands for. */
+export interface LeaseKey {
+  readonly tenant: string;
+  readonly key: string;
+}
 
 /** The steps of the `lease` workflow. Each is idempotent under the run id or the lease id. */
 export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
   /** Acquires the key in its row, or finds that it is held or finished. */
-  async openLease(input: LeaseInput, workflowRunId: string): Promise<OpenedLease> {
+  async openLease(input: unknown, workflowRunId: string): Promise<OpenedLease | Invalid> {
+    const { data, error } = LeaseInput.safeParse(input);
+    if (error !== undefined) return { kind: 'invalid', message: faultsOf(error) };
     const opened = await leases.open({
-      tenant: input.tenant,
-      key: input.key,
-      ttlSeconds: input.ttl,
-      owner: input.owner ?? null,
-      metadata: input.metadata ?? null,
-      retryFailed: input.retry_failed ?? false,
-      actor: input.actor ?? null,
+      tenant: data.tenant,
+      key: data.key,
+      ttlSeconds: grantedTtl(data.ttl, selfHosted),
+      owner: data.owner ?? null,
+      metadata: data.metadata ?? null,
+      retryFailed: data.retry_failed ?? false,
+      actor: data.actor ?? null,
       workflowRunId,
     });
-    const count = { usage: await usage.aiThisMonth(input.tenant), limit: null };
+    const count = { usage: await usage.aiThisMonth(data.tenant), limit: null };
     return {
+      kind: 'opened',
       held: opened.kind === 'acquired' ? heldOf(opened.lease) : undefined,
       acquired: acquiredLease(opened.lease, { ...count, charged: 1 }),
       polled: polledLease(opened.lease, { ...count, charged: 0 }),
@@ -50,20 +71,25 @@ export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
 
   /** Gives the holder more time; the answer is how long the lease now has. */
   async extendLease(
-    tenant: string,
-    held: LeaseHandle,
-    ttl: number | null,
+    { tenant, key }: LeaseKey,
+    call: unknown,
     version: number,
   ): Promise<Changed<HeldLease & { ttl: number; fence: number }>> {
-    const change = await leases.extend(tenant, handleOf(held), ttl, version);
+    const { data, error } = leaseCalls.extend.safeParse({ ...Object(call), key });
+    if (error !== undefined) return { kind: 'invalid', message: faultsOf(error) };
+    const ttl = data.ttl === undefined ? null : grantedTtl(data.ttl, selfHosted);
+    const change = await leases.extend(tenant, handleOf(data), ttl, version);
     if (change.kind !== 'changed') return change;
     const { lease } = change;
     return { kind: 'changed', answer: { ...heldOf(lease), ttl: lease.ttlSeconds, fence: lease.fence } };
   },
 
   /** Ends the lease as its holder says. */
-  async finishLease(tenant: string, held: LeaseHandle, ending: LeaseEnding): Promise<Changed<LeaseState>> {
-    const change = await leases.finish(tenant, handleOf(held), ending);
+  async finishLease({ tenant, key }: LeaseKey, how: keyof typeof endings, call: unknown): Promise<Changed<LeaseState>> {
+    const { data, error } = endings[how].safeParse({ ...Object(call), key });
+    if (error !== undefined) return { kind: 'invalid', message: faultsOf(error) };
+    const { held, ending } = data;
+    const change = await leases.finish(tenant, held, ending);
     return change.kind === 'changed' ? { kind: 'changed', answer: endedLease(change.lease) } : change;
   },
 
@@ -74,13 +100,27 @@ export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
   },
 });
 
-export interface LeaseHandle {
-  readonly key: string;
-  readonly leaseId: string;
-  readonly actor?: string;
-}
+const handleOf = ({ key, lease_id, actor }: { key: string; lease_id: string; actor?: string | undefined }) => ({
+  key,
+  leaseId: lease_id,
+  actor: actor ?? null,
+});
 
-const handleOf = ({ actor, ...held }: LeaseHandle) => ({ ...held, actor: actor ?? null });
+/** What each way to end a lease says of its end. */
+const endings = {
+  complete: leaseCalls.complete.transform(({ result = null, result_hash: resultHash = null, ...call }) => ({
+    held: handleOf(call),
+    ending: { state: 'completed', result, resultHash } as LeaseEnding,
+  })),
+  fail: leaseCalls.fail.transform(({ error_code: errorCode, error_hash: errorHash = null, ...call }) => ({
+    held: handleOf(call),
+    ending: { state: 'failed', errorCode, errorHash } as LeaseEnding,
+  })),
+  cancel: leaseCalls.cancel.transform(({ reason = null, ...call }) => ({
+    held: handleOf(call),
+    ending: { state: 'canceled', reason } as LeaseEnding,
+  })),
+};
 
 const heldOf = (lease: LeaseRecord): HeldLease => ({
   leaseId: lease.leaseId,

@@ -2,6 +2,8 @@ import { Client } from '@temporalio/client';
 import { createActivities } from '../activities/index.ts';
 import { startApi } from './api/start.ts';
 import type { Config } from './config.ts';
+import type { Resolution } from './contracts/action.ts';
+import { DEFAULT_TENANT } from './contracts/tenant.ts';
 import { createTargetGuard } from './dispatch/guard.ts';
 import { createSender } from './dispatch/send.ts';
 import { openClient, openWorkerConnection, temporalConfig } from './engine/connection.ts';
@@ -28,7 +30,6 @@ export interface Product {
   stop(): Promise<void>;
 }
 
-const DEFAULT_TENANT = 'default';
 const never = new Promise<never>(() => undefined);
 
 /**
@@ -71,11 +72,8 @@ export async function startProduct(config: Config, { roles, environment }: Produ
     async function startRest(parts: { eagerClient?: Client; isWorkerReady: () => boolean }) {
       const client = closing(openClient(temporal), (open) => open.connection.close());
       const bootstrapKey = await ensureKeys(config, stores);
-      const resolveOrphan = (
-        tenant: string,
-        actionId: string,
-        resolution: Parameters<typeof activities.resolveAction>[1],
-      ) => activities.resolveAction({ tenant, actionId }, resolution);
+      const resolveOrphan = (tenant: string, actionId: string, resolution: Resolution) =>
+        activities.resolveAction({ tenant, actionId }, resolution);
       const { url } = closing(await startApi(config, { ...parts, client, stores, log, resolveOrphan }), (open) =>
         open.drain(),
       );

@@ -9,8 +9,9 @@ import {
   sleep,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { DescribedAction } from '../activities/admission.ts';
+import type { InDoubt } from '../activities/doubt.ts';
 import type { ActionAnswer, ActionRequest, Resolution } from '../src/contracts/action.ts';
+import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
 import { actionOfRun } from '../src/domain/action.ts';
 import { refusal } from './refusal.ts';
 import { mark } from './status.ts';
@@ -31,23 +32,25 @@ export const resolveUpdate = defineUpdate<ActionAnswer, [Resolution]>('resolve')
  * the key is taken. A denial is a result, an unknown tool a failure (`tool_not_found`).
  */
 export async function governedAction(request: ActionRequest): Promise<ActionAnswer> {
-  if (request.in_doubt !== undefined) return await resolution(request, request.in_doubt);
+  const { workflowId, firstExecutionRunId, continuedFromExecutionRunId } = workflowInfo();
+  if (continuedFromExecutionRunId !== undefined && request.in_doubt) return await resolution(request, request.in_doubt);
 
   let progress: ActionProgress = { step: 'admit', attempt: 0 };
   setHandler(actionState, () => progress);
 
-  const action = describe(request);
+  const actionId = actionOfRun(firstExecutionRunId);
   // Never canceled half way: a row that says `running` has a workflow that ends it.
-  const admission = await CancellationScope.nonCancellable(() => admit(action));
-  if (admission.kind === 'refused') throw refusal(admission.code);
+  const admission = await CancellationScope.nonCancellable(() => admit(request, { actionId, workflowId }));
+  if (admission.kind === 'refused') throw refusal(admission.code, admission.message);
   if (admission.kind === 'answer') return mark(admission.answer);
 
+  const { tenant } = admission;
   const callTool = callToolWithin(admission.timeoutMs);
   for (let n = 1; ; n += 1) {
     progress = { step: 'callTool', attempt: n };
     const isCanceled = CancellationScope.current().consideredCancelled;
     const report = await CancellationScope.nonCancellable(() =>
-      isCanceled ? abandonAction(key(action)) : callTool({ ...key(action), n }),
+      isCanceled ? abandonAction({ tenant, actionId }) : callTool({ tenant, actionId, n }),
     );
     if (report.kind === 'settled') return mark(report.answer);
     if (report.kind === 'in_doubt') {
@@ -67,25 +70,6 @@ async function pause(milliseconds: number): Promise<void> {
   }
 }
 
-const key = ({ tenant, actionId }: DescribedAction) => ({ tenant, actionId });
-
-function describe(request: ActionRequest): DescribedAction {
-  const { workflowId, firstExecutionRunId } = workflowInfo();
-  const actionId = actionOfRun(firstExecutionRunId);
-  const { run_id: argsRunId, ...args } = request.args ?? {};
-  return {
-    tenant: request.tenant,
-    actionId,
-    workflowId,
-    agentId: request.agent_id,
-    tool: request.tool,
-    args,
-    spendUsd: request.spend_usd,
-    runId: request.run_id ?? (typeof argsRunId === 'string' && argsRunId !== '' ? argsRunId : actionId),
-    actor: request.actor,
-  };
-}
-
 const FIRST_LOOK_SECONDS = 15;
 const LONGEST_PAUSE_SECONDS = 3600;
 
@@ -94,11 +78,13 @@ const LONGEST_PAUSE_SECONDS = 3600;
  * `status_url`, or an answer that was only late. The caller was told `in_doubt` when the first run closed.
  */
 async function resolution(request: ActionRequest, doubted: ActionAnswer): Promise<ActionAnswer> {
-  const inDoubt = { tenant: request.tenant, actionId: doubted.action_id };
+  const inDoubt: InDoubt = { tenant: request.tenant ?? DEFAULT_TENANT, actionId: doubted.action_id };
   let answer = doubted;
   setHandler(actionState, () => ({ step: 'in_doubt', attempt: 0, answer }));
   setHandler(resolveUpdate, async (said) => {
-    answer = await resolveAction(inDoubt, said);
+    const resolved = await resolveAction(inDoubt, said);
+    if (resolved.kind === 'refused') throw refusal(resolved.code, resolved.message);
+    answer = resolved.answer;
     return answer;
   });
 

@@ -9,6 +9,7 @@ import {
 } from '@temporalio/workflow';
 import type { Changed, HeldLease, OpenedLease } from '../activities/lease.ts';
 import type { ExtendAnswer, Lease, LeaseCall, LeaseEnding, LeaseInput, LeaseState } from '../src/contracts/lease.ts';
+import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
 import { refusal } from './refusal.ts';
 import { expireLease, extendLease, finishLease, openLease } from './steps.ts';
 
@@ -30,11 +31,14 @@ type Ended = { readonly state: LeaseEnding['state'] | 'expired'; readonly answer
  * type `failed`, `canceled` or `expired`. Where the key is held or finished already, it completes with what was found.
  */
 export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
-  const { tenant, key } = input;
+  const { firstExecutionRunId, continuedFromExecutionRunId } = workflowInfo();
+  // Whoever started this may have sent anything at all: `openLease` looks at it.
+  const { key, resume, ...named } = { ...input };
+  const tenant = named.tenant ?? DEFAULT_TENANT;
   let opened: OpenedLease | undefined;
   let held: HeldLease | undefined;
   let deadline = 0;
-  let granted = input.resume?.granted ?? false;
+  let granted = continuedFromExecutionRunId !== undefined && resume?.granted === true;
   let updates = 0;
   let ended: Ended | undefined;
 
@@ -42,19 +46,14 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
     held = lease;
     deadline = Date.now() + lease.ttlLeftSeconds * 1000;
   };
-  const handleOf = (call: { lease_id: string; actor?: string }) => ({
-    key,
-    leaseId: call.lease_id,
-    ...(call.actor === undefined ? {} : { actor: call.actor }),
-  });
-  const finish = async (call: { lease_id: string; actor?: string }, ending: LeaseEnding): Promise<LeaseState> => {
-    const answer = changed(await finishLease(tenant, handleOf(call), ending));
-    ended = { state: ending.state, answer };
+  const finish = async (how: keyof typeof endStates, call: unknown): Promise<LeaseState> => {
+    const answer = changed(await finishLease({ tenant, key }, how, call));
+    ended = { state: endStates[how], answer };
     return answer;
   };
 
   setHandler(leaseState, () => held ?? null);
-  setHandler(acquireUpdate, async (caller = {}) => {
+  setHandler(acquireUpdate, async (caller) => {
     updates += 1;
     // A lease whose time has passed is being closed; its row decides, so the answer waits for that.
     await condition(() => opened !== undefined && (held === undefined || ended !== undefined || Date.now() < deadline));
@@ -62,7 +61,7 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
     if (opened === undefined || ended !== undefined) throw refusal('lease_not_active');
     const { acquired, polled } = opened;
     if (held === undefined) return polled;
-    const isHolder = !granted || (held.owner !== null && held.owner === caller.owner);
+    const isHolder = !granted || (held.owner !== null && held.owner === caller?.owner);
     granted = true;
     const { version } = held;
     return isHolder
@@ -72,19 +71,17 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
   setHandler(extendUpdate, async (call) => {
     updates += 1;
     const version = (held?.version ?? 0) + 1;
-    const { ttl, fence, ...extended } = changed(await extendLease(tenant, handleOf(call), call.ttl ?? null, version));
+    const { ttl, fence, ...extended } = changed(await extendLease({ tenant, key }, call, version));
     hold(extended);
     return { ok: true, status: 'extended', key, ttl, version: extended.version, fence };
   });
-  setHandler(completeUpdate, ({ result = null, result_hash: resultHash = null, ...call }) =>
-    finish(call, { state: 'completed', result, resultHash }),
-  );
-  setHandler(failUpdate, ({ error_code: errorCode, error_hash: errorHash = null, ...call }) =>
-    finish(call, { state: 'failed', errorCode, errorHash }),
-  );
-  setHandler(cancelUpdate, ({ reason = null, ...call }) => finish(call, { state: 'canceled', reason }));
+  setHandler(completeUpdate, (call) => finish('complete', call));
+  setHandler(failUpdate, (call) => finish('fail', call));
+  setHandler(cancelUpdate, (call) => finish('cancel', call));
 
-  opened = await openLease(input, workflowInfo().firstExecutionRunId);
+  const opening = await openLease(input, firstExecutionRunId);
+  if (opening.kind === 'invalid') throw refusal('validation_error', opening.message);
+  opened = opening;
   if (opened.held !== undefined) hold(opened.held);
 
   while (held !== undefined && ended === undefined) {
@@ -114,7 +111,10 @@ function close(ended: Ended | undefined, opened: OpenedLease): Lease | LeaseStat
   throw refusal(ended.state);
 }
 
+const endStates = { complete: 'completed', fail: 'failed', cancel: 'canceled' } as const;
+
 function changed<T>(change: Changed<T>): T {
   if (change.kind === 'changed') return change.answer;
+  if (change.kind === 'invalid') throw refusal('validation_error', change.message);
   throw refusal(`lease_${change.kind}`);
 }

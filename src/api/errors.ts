@@ -43,6 +43,6 @@ function asRefusal(error: unknown): Refusal | undefined {
   if (error instanceof Refusal) return error;
   // A path whose percent-encoding is broken names nothing.
   if (error instanceof URIError) return new Refusal('not_found');
-  if (isDatabaseUnavailable(error) || isTemporalUnavailable(error)) return new Refusal('unavailable');
+  if (isDatabaseUnavailable(error) || isTemporalUnavailable(error)) return new Refusal('unavailable', {}, error);
   return undefined;
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AgentId, JsonObject, Key, Moment, optional, RunId, ToolName, Usd } from './common.ts';
+import { Actor, AgentId, JsonObject, Key, Moment, optional, RunId, Tenant, ToolName, Usd } from './common.ts';
 
 /** Seconds a caller is ready to wait for the outcome; more is clamped to 60. */
 export const Wait = z
@@ -121,6 +121,7 @@ export const ResolveRequest = z
 export type ResolveRequest = z.output<typeof ResolveRequest>;
 
 /** What became of an action in doubt, and who says so. */
+export const Resolution = ResolveRequest.extend({ actor: Actor });
 export interface Resolution {
   readonly outcome: 'executed' | 'not_executed';
   readonly result?: JsonObject;
@@ -128,12 +129,25 @@ export interface Resolution {
   readonly actor: string;
 }
 
-/** Input of the `governedAction` workflow (contract, section 13). */
+/** Input of the `governedAction` workflow (contract, section 13): anybody may start it, so its first step parses it. */
+export const ActionRequest = z.object({
+  tenant: Tenant,
+  agent_id: AgentId,
+  tool: ToolName,
+  args: optional(
+    JsonObject.refine(({ run_id }) => optional(RunId).safeParse(run_id).success, {
+      error: 'run_id should be text that names a run',
+    }),
+  ),
+  spend_usd: optional(Usd),
+  run_id: optional(RunId),
+  actor: optional(Actor),
+});
 export interface ActionRequest {
-  readonly tenant: string;
+  readonly tenant?: string;
   readonly agent_id: string;
   readonly tool: string;
-  readonly args: JsonObject;
+  readonly args?: JsonObject;
   readonly spend_usd?: number;
   readonly run_id?: string;
   readonly idempotency_key?: string;

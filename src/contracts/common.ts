@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DEFAULT_TENANT } from './tenant.ts';
 
 /** JSON deeper than this is refused: later stages (canonical form, payload conversion) walk it by recursion. */
 export const MAX_DEPTH = 100;
@@ -78,6 +79,12 @@ export const Metadata = boundedObject(2048);
 
 /** Tenants are named in workflow IDs, hence the narrow alphabet (contract, section 13). */
 export const TenantId = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,39}$/);
+
+/** The tenant of a workflow's input. */
+export const Tenant = z.preprocess((value) => value ?? DEFAULT_TENANT, TenantId);
+
+/** Who asked, for the audit trail. */
+export const Actor = text(256);
 
 export const AgentId = text(128).meta({ example: 'billing-agent' });
 export const ToolName = z

@@ -18,6 +18,7 @@ export const refusals = {
   lease_not_active: { status: 409, message: 'The lease is over' },
   action_not_in_doubt: { status: 409, message: 'Only an action in doubt can be resolved' },
   duplicate_blocked: { status: 409, error: 'Duplicate blocked' },
+  validation_error: { status: 422, message: 'The input does not have the shape that is asked for' },
   idempotency_mismatch: { status: 422, message: 'This Idempotency-Key was used for another call' },
   payload_too_large: { status: 413, message: 'The body is larger than this server accepts' },
   unsupported_media_type: { status: 415, message: 'Send JSON, declared as application/json' },
@@ -37,8 +38,9 @@ export class Refusal extends Error {
   readonly code: RefusalCode;
   readonly extra: Record<string, unknown>;
 
-  constructor(code: RefusalCode, extra: Record<string, unknown> = {}) {
-    super(code);
+  /** `cause` is for the log; the wire never shows it. */
+  constructor(code: RefusalCode, extra: Record<string, unknown> = {}, cause?: unknown) {
+    super(code, { cause });
     this.code = code;
     this.extra = extra;
   }

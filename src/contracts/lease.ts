@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { JsonObject, Key, Metadata, Moment, Owner, optional, Ttl, text } from './common.ts';
+import { Actor, JsonObject, Key, Metadata, Moment, Owner, optional, Tenant, Ttl, text } from './common.ts';
 
 export const LeaseRequest = z
   .object({
@@ -91,12 +91,21 @@ export type LeaseEnding =
   | { readonly state: 'failed'; readonly errorCode: string; readonly errorHash: string | null }
   | { readonly state: 'canceled'; readonly reason: string | null };
 
-/** Input of the `lease` workflow (contract, section 13). `actor` is who asked, for the audit trail. */
+/** Input of the `lease` workflow (contract, section 13): anybody may start it, so its first step parses it. */
+export const LeaseInput = z.object({
+  tenant: Tenant,
+  key: Key,
+  ttl: optional(Ttl),
+  owner: optional(Owner),
+  metadata: optional(Metadata),
+  retry_failed: optional(z.boolean()),
+  actor: optional(Actor),
+});
 export interface LeaseInput {
-  readonly tenant: string;
+  readonly tenant?: string;
   readonly key: string;
-  /** Seconds, already within the plan's bounds. */
-  readonly ttl: number;
+  /** Seconds. */
+  readonly ttl?: number;
   readonly owner?: string;
   readonly metadata?: Record<string, unknown>;
   readonly retry_failed?: boolean;
@@ -109,6 +118,14 @@ export interface LeaseInput {
 export interface LeaseResume {
   readonly granted: boolean;
 }
+
+/** How the argument of each update that changes a lease is parsed, once its key is put to it. */
+export const leaseCalls = {
+  extend: ExtendRequest.extend({ actor: optional(Actor) }),
+  complete: CompleteRequest.extend({ actor: optional(Actor) }),
+  fail: FailRequest.extend({ actor: optional(Actor) }),
+  cancel: CancelRequest.extend({ actor: optional(Actor) }),
+};
 
 /** The one argument of each update of the `lease` workflow; `actor` is who asked, for the audit trail. */
 export interface LeaseCall {

@@ -26,6 +26,12 @@ export function derivedActionWorkflowId(
   return `action/${tenant}/d:${sha256(canonicalJson({ agent_id, args, tool }))}`;
 }
 
+/** Whether an action may go by a workflow ID: one of ours has to be of its tenant and, where it is derived, of its call. */
+export function mayBeAction(workflowId: string, tenant: string, call: Parameters<typeof derivedActionWorkflowId>[1]) {
+  if (isDerivedActionWorkflowId(tenant, workflowId)) return workflowId === derivedActionWorkflowId(tenant, call);
+  return !workflowId.startsWith('action/') || workflowId.startsWith(`action/${tenant}/`);
+}
+
 /** Whether an action's workflow ID was derived from its call, so that the tool's own dedup window applies. */
 export const isDerivedActionWorkflowId = (tenant: string, workflowId: string): boolean =>
   workflowId.startsWith(`action/${tenant}/d:`);

@@ -23,7 +23,7 @@ export interface ActionEngineDeps {
   readonly start: Starter;
   readonly actions: ReturnType<typeof createActionStore>;
   readonly recorder: Recorder;
-  readonly resolveOrphan: (tenant: string, actionId: string, resolution: Resolution) => Promise<ActionAnswer>;
+  readonly resolveOrphan: (tenant: string, actionId: string, resolution: Resolution) => Promise<unknown>;
   /** Base of the links to the Temporal UI. */
   readonly uiUrl: string;
 }

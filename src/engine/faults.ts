@@ -24,4 +24,4 @@ export const isWorkflowNotFound = (error: unknown): boolean =>
 
 /** The fault as a refusal that the caller may repeat, where it is one. */
 export const asUnavailable = (error: unknown): unknown =>
-  isTemporalUnavailable(error) ? new Refusal('unavailable') : error;
+  isTemporalUnavailable(error) ? new Refusal('unavailable', {}, error) : error;

@@ -42,9 +42,9 @@ function gate(then: Behaviour): { behaviour: Behaviour; open: () => void; entere
 }
 
 /** Until `count` actions of the agent have made an attempt and wait for the next. */
-const waiting = (agent: string, count: number) =>
+const waiting = (agent: string, count: number, { query } = world) =>
   vi.waitFor(async () => {
-    const rows = await world.query(
+    const rows = await query(
       `select 1 from actions a join attempts t using (action_id)
        where a.agent_id = $1 and a.status = 'running' and t.ended_at is not null`,
       [agent],
@@ -221,6 +221,26 @@ describe('what a disabled agent had begun', () => {
   });
 });
 
+test('the switch works while no worker does', async () => {
+  const apart = await buildWorld({ roles: ['api', 'worker'] });
+  try {
+    const tool = await apart.tool('charge', later(429));
+    const agent = unique('agent');
+    const { body } = await apart.run({ agent_id: agent, tool, args: {}, spend_usd: 1 }, { prefer: 'wait=0' });
+    await waiting(agent, 1, apart);
+    await apart.kill('worker', 'SIGKILL');
+    const disabled = await apart.rest.post(`/v1/agents/${agent}/disable`);
+    expect(disabled.body).toMatchObject({ is_enabled: false, stopped: 1, in_flight: 0 });
+    const action = await apart.rest.get(`/v1/actions/${body.action_id}`);
+    expect(action.body).toMatchObject({ status: 'blocked', policy_reason: 'agent_disabled' });
+    await apart.start('worker');
+    await expect.poll(() => isOpen(apart, body.workflow_id), { timeout: 60_000 }).toBe(false);
+    expect(apart.receiver.calls).toHaveLength(1);
+  } finally {
+    await apart.close();
+  }
+});
+
 test('an operator who cancels a workflow between two attempts ends its action', async () => {
   const tool = await world.tool('charge', later(429));
   const agent = unique('agent');
@@ -232,8 +252,21 @@ test('an operator who cancels a workflow between two attempts ends its action', 
   expect(await heldMicros(agent)).toEqual({ held_micros: '0', spent_micros: '0' });
 });
 
-async function cancelWorkflow({ env }: World, workflowId: string): Promise<void> {
+const cancelWorkflow = (where: World, workflowId: string) =>
+  inTemporal(where, (client) => client.workflow.getHandle(workflowId).cancel());
+
+const isOpen = (where: World, workflowId: string) =>
+  inTemporal(where, async (client) => {
+    const { status } = await client.workflow.getHandle(workflowId).describe();
+    return status.name === 'RUNNING';
+  });
+
+/** What an operator does past the product. */
+async function inTemporal<T>({ env }: World, work: (client: Client) => Promise<T>): Promise<T> {
   const connection = await Connection.connect({ address: env.TEMPORAL_ADDRESS });
-  await new Client({ connection }).workflow.getHandle(workflowId).cancel();
-  await connection.close();
+  try {
+    return await work(new Client({ connection }));
+  } finally {
+    await connection.close();
+  }
 }

@@ -110,7 +110,7 @@ create table actions (
   done_at timestamptz
 ) with (fillfactor = 80);
 create unique index actions_executions on actions (tenant, workflow_id, fence) where fence is not null;
-create index actions_recent on actions (tenant, created_at desc, action_id desc);
+create index actions_recent on actions (tenant, created_at, action_id);
 create index actions_open on actions (tenant, agent_id) where status in ('running', 'in_doubt');
 create table attempts (
   action_id text not null references actions on delete cascade,
@@ -164,8 +164,8 @@ create table audit (
   args_hash text,
   detail json
 );
-create index audit_tenant on audit (tenant, id desc);
-create index audit_agent on audit (tenant, agent_id, id desc) where agent_id is not null;
+create index audit_tenant on audit (tenant, id);
+create index audit_agent on audit (tenant, agent_id, id) where agent_id is not null;
 create table events (
   id bigint generated always as identity primary key,
   tenant text not null,
@@ -192,7 +192,7 @@ create table runs (
   events_count integer not null,
   primary key (tenant, run_id)
 ) with (fillfactor = 70);
-create index runs_recent on runs (tenant, last_ts desc);
+create index runs_recent on runs (tenant, last_ts);
 `;
 
 /** The tables of the first release. Forward only: a later change is a later file. */

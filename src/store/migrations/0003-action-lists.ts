@@ -6,11 +6,11 @@ import { type Kysely, sql } from 'kysely';
  */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`
-    create index actions_agent on actions (tenant, agent_id, created_at desc, action_id desc)
+    create index actions_agent on actions (tenant, agent_id, created_at, action_id)
       include (tool, status, spend_micros)
   `.execute(db);
   await sql`
-    create index actions_unsuccessful on actions (tenant, status, created_at desc, action_id desc)
+    create index actions_unsuccessful on actions (tenant, status, created_at, action_id)
       where status in ('blocked', 'failed')
   `.execute(db);
 }

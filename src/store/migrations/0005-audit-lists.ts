@@ -4,9 +4,9 @@ import { type Kysely, sql } from 'kysely';
 export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`drop index audit_tenant`.execute(db);
   await sql`drop index audit_agent`.execute(db);
-  await sql`create index audit_recent on audit (tenant, ts desc, id desc)`.execute(db);
+  await sql`create index audit_recent on audit (tenant, ts, id)`.execute(db);
   await sql`
-    create index audit_agent on audit (tenant, agent_id, ts desc, id desc) where agent_id is not null
+    create index audit_agent on audit (tenant, agent_id, ts, id) where agent_id is not null
   `.execute(db);
-  await sql`create index audit_feed on audit (tenant, ts desc, id desc) where action_id is null`.execute(db);
+  await sql`create index audit_feed on audit (tenant, ts, id) where action_id is null`.execute(db);
 }
