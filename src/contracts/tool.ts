@@ -17,6 +17,16 @@ const Url = text(2048).refine((value) => URL.canParse(value), {
 /** Idempotency window in seconds, at most 30 days; 0 turns it off. */
 const DedupTtl = z.int().min(0).max(2_592_000);
 
+/** Standard Webhooks takes what follows `whsec_` for base64; a receiver could not decode anything else. */
+const Secret = text(512, 8).refine(
+  (secret) => !secret.startsWith('whsec_') || isBase64(secret.slice('whsec_'.length)),
+  {
+    error: 'What follows whsec_ should be base64',
+    params: { type: 'value_error' },
+  },
+);
+const isBase64 = (encoded: string): boolean => z.base64().safeParse(encoded).success && encoded !== '';
+
 export const ToolRequest = z
   .object({
     name: ToolName,
@@ -25,7 +35,7 @@ export const ToolRequest = z
     auth: optional(
       z.object({
         type: z.literal('hmac_sha256'),
-        secret: optional(text(512, 8).meta({ writeOnly: true, example: 'a-long-shared-secret' })),
+        secret: optional(Secret.meta({ writeOnly: true, example: 'a-long-shared-secret' })),
       }),
     ),
     timeout_ms: optional(z.int().min(250).max(120_000)),

@@ -119,6 +119,7 @@ describe('a tool', () => {
     { scope_id: 'team:x' },
     { auth: { type: 'basic', secret: 'long-enough' } },
     { auth: { type: 'hmac_sha256', secret: '1234567' } },
+    { auth: { type: 'hmac_sha256', secret: 'whsec_not base64' } },
   ])('is refused with %j', async (fields) => {
     const { status, body } = await save({ name: unique('tool'), ...fields });
     expect(status).toBe(422);
