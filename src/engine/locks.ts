@@ -72,20 +72,23 @@ export function createLocks({ start, client, cache, recorder }: LockDeps) {
     return { mine: true, lock, startedRun: runId };
   }
 
-  /** Nothing was promised to the caller yet, so a lock whose audit line could not be written is given back. */
+  /**
+   * Nothing was promised to anybody yet, so a lock whose audit line could not be written is given back. One that has an
+   * owner stays: a repeat by that owner may have been told that it has it, in the same moment, and gets it at any other.
+   */
   async function giveBack(tenant: string, key: string, runId: string): Promise<void> {
     await cache.forget(tenant, key);
     const handle = client.workflow.getHandle(lockWorkflowId(tenant, key), runId);
     await handle.terminate('its audit line could not be written').catch(() => undefined);
   }
 
-  async function note({ tenant, key, metadata, actor }: LockAsked, { mine, startedRun }: Held): Promise<void> {
+  async function note({ tenant, key, owner, metadata, actor }: LockAsked, { mine, startedRun }: Held): Promise<void> {
     const entry = { tenant, type: mine ? 'locked' : 'duplicate', actor, key };
     try {
       if (startedRun === undefined) return await recorder.record(entry, mine ? 'locks_repeated' : 'duplicates');
       await recorder.record({ ...entry, ...(metadata && { detail: { metadata } }) }, 'locks_created');
     } catch (error) {
-      if (startedRun !== undefined) await giveBack(tenant, key, startedRun);
+      if (startedRun !== undefined && owner === undefined) await giveBack(tenant, key, startedRun);
       throw error;
     }
   }

@@ -104,7 +104,9 @@ function judge(row: ClaimRow, secret: () => string): Claim {
   if (row.claimed) return { kind: 'claimed', action, args: row.args, tool: toTool(row, secret()) };
   if (row.ended_at !== null) return { kind: 'ended', action, error: row.attempt_error };
   if (row.attempted) return { kind: 'doubtful', action };
-  return { kind: row.is_enabled ? 'tool_gone' : 'stopped', action };
+  if (!row.is_enabled) return { kind: 'stopped', action };
+  // The tool is there and nothing was claimed: another run of this attempt was quicker, too late for our snapshot to see.
+  return { kind: row.url === null ? 'tool_gone' : 'doubtful', action };
 }
 
 const toTool = (row: ToolRow, secret: string): CallableTool => ({

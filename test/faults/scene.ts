@@ -10,8 +10,8 @@ import { unique, type World } from '../stack/world.ts';
  * Waits until `holds` no longer throws. A minute is long enough for all that must come by itself: Temporal misses a lost
  * worker after 10 s, a doubt is looked at after 15 s.
  */
-export const eventually = <T>(holds: () => T | Promise<T>): Promise<T> =>
-  vi.waitFor(holds, { timeout: 60_000, interval: 100 });
+export const eventually = <T>(holds: () => T | Promise<T>, timeout = 60_000): Promise<T> =>
+  vi.waitFor(holds, { timeout, interval: 100 });
 
 /** A tool whose answers are held back. */
 export interface Gate {
@@ -50,13 +50,13 @@ export const callsOf = (world: World, tool: string): ReceivedCall[] =>
   world.receiver.calls.filter((call) => call.path === `/${tool}`);
 
 /** Repeats a request, as a client does, through lost connections, 503 and `pending`, until it has its answer. */
-export const untilAnswered = (ask: () => Promise<Answer>): Promise<Answer> =>
+export const untilAnswered = (ask: () => Promise<Answer>, timeout?: number): Promise<Answer> =>
   eventually(async () => {
     const answer = await ask();
     expect(answer.status).not.toBe(503);
     expect(answer.status).not.toBe(202);
     return answer;
-  });
+  }, timeout);
 
 /** An action as REST shows it, once it stands as it should. */
 export const actionThatIs = (world: World, id: string, status: string) =>
