@@ -38,6 +38,11 @@ export type Changed<T> =
   | Exclude<LeaseChange, { kind: 'changed' }>
   | Invalid;
 
+/** How long a lease still has, or how it ended. */
+export type LeaseStanding =
+  | { readonly state: 'held'; readonly secondsLeft: number }
+  | { readonly state: LeaseEnding['state'] | 'expired'; readonly answer?: LeaseState };
+
 /** The lease that a workflow stands for. */
 export interface LeaseKey {
   readonly tenant: string;
@@ -93,10 +98,12 @@ export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
     return change.kind === 'changed' ? { kind: 'changed', answer: endedLease(change.lease) } : change;
   },
 
-  /** Ends the lease if its time has passed; seconds it still has otherwise. */
-  async expireLease(tenant: string, key: string, leaseId: string): Promise<number> {
+  /** Ends the lease if its time has passed, and says how it stands. */
+  async expireLease({ tenant, key }: LeaseKey, leaseId: string): Promise<LeaseStanding> {
     const lease = await leases.expire(tenant, key, leaseId);
-    return lease?.state === 'held' && lease.leaseId === leaseId ? Math.max(1, lease.ttlLeftSeconds) : 0;
+    if (lease === undefined || lease.leaseId !== leaseId) return { state: 'expired' };
+    if (lease.state === 'held') return { state: 'held', secondsLeft: Math.max(1, lease.ttlLeftSeconds) };
+    return { state: lease.state, answer: endedLease(lease) };
   },
 });
 

@@ -7,6 +7,7 @@ import { type AttemptEnd, doubt, type Ending, endingOf } from '../src/domain/set
 import type { createAbandonments } from '../src/store/abandonments.ts';
 import type { Claim, createClaims } from '../src/store/claims.ts';
 import type { createSettlements } from '../src/store/settlements.ts';
+import { whileAlive } from './alive.ts';
 import { envelopeOf, headersOf } from './tool-request.ts';
 import { windowSeconds } from './window.ts';
 
@@ -84,24 +85,26 @@ export function createToolCallActivities({ claims, settlements, abandonments, se
     }
   }
 
+  async function make(attempt: Attempt): Promise<CallReport> {
+    const slot = `${attempt.actionId}/${attempt.n}`;
+    let seen = unsaved.get(slot);
+    if (seen === undefined) {
+      const claim = await claims.claim(attempt.tenant, attempt.actionId, attempt.n);
+      if (claim.kind !== 'claimed') return await without(attempt, claim);
+      seen = await send(sender, claim);
+      unsaved.set(slot, seen);
+    }
+    const report = await save(attempt, seen);
+    unsaved.delete(slot);
+    return report;
+  }
+
   return {
     /**
      * Makes one attempt: claims it, sends the signed call, and settles the action by what came back. Run again after a
      * crash, it sends again only what is safe to repeat; anything else is in doubt.
      */
-    async callTool(attempt: Attempt): Promise<CallReport> {
-      const slot = `${attempt.actionId}/${attempt.n}`;
-      let seen = unsaved.get(slot);
-      if (seen === undefined) {
-        const claim = await claims.claim(attempt.tenant, attempt.actionId, attempt.n);
-        if (claim.kind !== 'claimed') return await without(attempt, claim);
-        seen = await send(sender, claim);
-        unsaved.set(slot, seen);
-      }
-      const report = await save(attempt, seen);
-      unsaved.delete(slot);
-      return report;
-    },
+    callTool: (attempt: Attempt): Promise<CallReport> => whileAlive(() => make(attempt)),
 
     /** Gives up an action whose workflow was canceled between two attempts. */
     abandonAction: (action: Underway): Promise<CallReport> => giveUp(action, canceled),

@@ -7,8 +7,8 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { Changed, HeldLease, OpenedLease } from '../activities/lease.ts';
-import type { ExtendAnswer, Lease, LeaseCall, LeaseEnding, LeaseInput, LeaseState } from '../src/contracts/lease.ts';
+import type { Changed, HeldLease, LeaseStanding, OpenedLease } from '../activities/lease.ts';
+import type { ExtendAnswer, Lease, LeaseCall, LeaseInput, LeaseState } from '../src/contracts/lease.ts';
 import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
 import { refusal } from './refusal.ts';
 import { expireLease, extendLease, finishLease, openLease } from './steps.ts';
@@ -23,7 +23,7 @@ export const leaseState = defineQuery<HeldLease | null>('state');
 /** A run takes 2,000 updates at the most (Temporal's `history.maxTotalUpdates`); long leases go on in a new run before. */
 const UPDATES_PER_RUN = 1_000;
 
-type Ended = { readonly state: LeaseEnding['state'] | 'expired'; readonly answer?: LeaseState };
+type Ended = Exclude<LeaseStanding, { state: 'held' }>;
 
 /**
  * A lease: open means held, and the timer is its time to live. The row in `leases` is the arbiter of every change;
@@ -46,6 +46,11 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
     held = lease;
     deadline = Date.now() + lease.ttlLeftSeconds * 1000;
   };
+  const look = async (leaseId: string) => {
+    const standing = await expireLease({ tenant, key }, leaseId);
+    if (standing.state === 'held') deadline = Date.now() + standing.secondsLeft * 1000;
+    else ended ??= standing;
+  };
   const finish = async (how: keyof typeof endStates, call: unknown): Promise<LeaseState> => {
     const answer = changed(await finishLease({ tenant, key }, how, call));
     ended = { state: endStates[how], answer };
@@ -55,6 +60,8 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
   setHandler(leaseState, () => held ?? null);
   setHandler(acquireUpdate, async (caller) => {
     updates += 1;
+    // An end may have reached the row and not this history: a worker died in between.
+    if (granted && held !== undefined) await look(held.leaseId);
     // A lease whose time has passed is being closed; its row decides, so the answer waits for that.
     await condition(() => opened !== undefined && (held === undefined || ended !== undefined || Date.now() < deadline));
     // The lease is over, this run is about to close: whoever asks again gets a new run.
@@ -91,9 +98,7 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
       Math.max(1, waitUntil - Date.now()),
     );
     if (ended === undefined && Date.now() >= deadline) {
-      const secondsLeft = await expireLease(tenant, key, held.leaseId);
-      if (secondsLeft === 0) ended ??= { state: 'expired' };
-      else deadline = Date.now() + secondsLeft * 1000;
+      await look(held.leaseId);
     }
     if (ended === undefined && updates >= UPDATES_PER_RUN) {
       await condition(allHandlersFinished);

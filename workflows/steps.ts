@@ -17,10 +17,15 @@ const LOCAL_CALL_MS = 20_000;
 /** What an attempt may take besides the tool's own time: claim, settlement, and a database that is slow. */
 const AROUND_THE_CALL_MS = 30_000;
 
+/** A worker that is silent for so long is lost: the attempt is looked at by another, long before the tool's time is up. */
+const heartbeatTimeout = '10s';
+
 /** The call's step, for a tool that may take `timeoutMs` to answer. */
 export function callToolWithin(timeoutMs: number): Activities['callTool'] {
   const options = { startToCloseTimeout: timeoutMs + AROUND_THE_CALL_MS, retry: patient };
   const { callTool } =
-    timeoutMs <= LOCAL_CALL_MS ? proxyLocalActivities<Activities>(options) : proxyActivities<Activities>(options);
+    timeoutMs <= LOCAL_CALL_MS
+      ? proxyLocalActivities<Activities>(options)
+      : proxyActivities<Activities>({ ...options, heartbeatTimeout });
   return callTool;
 }

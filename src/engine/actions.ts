@@ -94,10 +94,11 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
     });
   };
 
-  /** What the action's row says, for a caller whose run has not closed with an answer of its own. */
-  async function fromRow(call: Identified): Promise<ActionAnswer | undefined> {
+  /** The row of the action that a run stands for; an earlier execution of the key is none of its caller's business. */
+  async function rowOf(call: Identified, runId: string) {
     const { previous } = await actions.recall(call.tenant, call);
-    return previous && answerOf(previous);
+    const isItsOwn = previous?.actionId === actionOfRun(runId) || previous?.status === 'in_doubt';
+    return isItsOwn ? previous : undefined;
   }
 
   async function answerOfClosing(call: Identified, closing: Closing | undefined, runId: string): Promise<ActionAnswer> {
@@ -106,8 +107,8 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
       throw new Refusal('tool_not_found', { tool: call.tool });
     if (closing?.kind === 'failed' && closing.type === 'idempotency_mismatch')
       throw new Refusal('idempotency_mismatch');
-    const known = await fromRow(call);
-    if (known !== undefined) return known;
+    const row = await rowOf(call, runId);
+    if (row !== undefined) return answerOf(row);
     if (closing !== undefined) throw new Refusal('unavailable');
     return pending(call, runId);
   }
@@ -135,7 +136,9 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
       const closing = await waitForClosing(client, { workflowId: call.workflowId, runId }, deadline);
       const answer = await answerOfClosing(call, closing, runId);
       if (started) return answer;
-      if (call.explicit) await sameAsRunning(call);
+      // Another call under the same explicit key may not be answered with this one's outcome.
+      const row = call.explicit ? await rowOf(call, runId) : undefined;
+      if (row !== undefined && !sameCall(call, row)) throw new Refusal('idempotency_mismatch');
       return await repeat(call, answer);
     },
 
@@ -166,12 +169,6 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
       return await this.get(tenant, actionId);
     },
   };
-
-  /** Another call under the same explicit key may not be answered with this one's outcome. */
-  async function sameAsRunning(call: Identified): Promise<void> {
-    const { previous } = await actions.recall(call.tenant, call);
-    if (previous !== undefined && !sameCall(call, previous)) throw new Refusal('idempotency_mismatch');
-  }
 }
 
 const isCurrent = (previous: NonNullable<Recalled['previous']>): boolean =>

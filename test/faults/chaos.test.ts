@@ -55,6 +55,7 @@ const buildTools = async () => ({
   once: await Promise.all([
     world.tool('ok', ok()),
     world.tool('slow', slow(300)),
+    world.tool('slowest', slow(300), { timeout_ms: 30_000 }),
     world.tool('refuses', fail(400)),
     world.tool('breaks', hangUp('before_answer')),
   ]),

@@ -25,6 +25,7 @@ const play = async () => ({
   retrying: await waitingForARetry(),
   executed: await underWay(),
   notExecuted: await underWay(),
+  long: await underWay({ timeout_ms: 100_000 }),
   repeatable: await underWay({ idempotent: true }),
   knowsItRan: await underWayTelling('executed'),
   knowsItDidNot: await underWayTelling('not_executed'),
@@ -125,6 +126,13 @@ test.each([
     expect(callsOf(world, tool)).toHaveLength(1);
   },
 );
+
+test('a call that may take long is looked at long before its time is up', async () => {
+  const { agent, tool, first } = scene.long;
+  expect((await first).body.decision).toBe('in_doubt');
+  expect(callsOf(world, tool)).toHaveLength(1);
+  expect(await ledgerOf(world, agent)).toEqual({ held: 3, spent: 0 });
+});
 
 test('a call under way of an idempotent tool is made again, under the same key and fence', async () => {
   const { agent, tool, call, first } = scene.repeatable;

@@ -64,6 +64,21 @@ describe('a lease taken by a Temporal application', () => {
     expect(body).toMatchObject({ status: 'failed', error_code: type === 'failed' ? 'broken' : 'canceled' });
   });
 
+  test.each([{ owner: 'me' }, {}])(
+    'that ended in the database alone, as its worker died, is not granted again (%j)',
+    async (owner) => {
+      const key = unique('key');
+      const dead = (await world.rest.post('/v1/ai/lease', { key, ttl: 600, ...owner })).body;
+      await world.query(`update leases set state = 'canceled', done_at = clock_timestamp() where key = $1`, [key]);
+      const { body } = await world.rest.post('/v1/ai/lease', { key, ttl: 600, ...owner });
+      expect(body).toMatchObject({ status: 'acquired', fence: 2 });
+      expect(body.lease_id).not.toBe(dead.lease_id);
+      expect((await world.rest.post('/v1/ai/complete', { key, lease_id: body.lease_id })).body.status).toBe(
+        'completed',
+      );
+    },
+  );
+
   test.each<[string, unknown]>([
     ['nothing at all', undefined],
     ['null', null],
