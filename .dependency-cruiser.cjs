@@ -1,4 +1,4 @@
-// The rule of the house (docs/architecture.md): data flows one way, route → engine → workflow → activity → store.
+// The rule of the house (CONTRIBUTING.md): data flows one way, route → engine → workflow → activity → store.
 const only = (name, from, allowed, comment) => ({
   name,
   severity: 'error',
