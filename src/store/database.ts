@@ -73,12 +73,15 @@ export function openDatabase(url: string, poolSize: number): Database {
   return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
 }
 
-/** Connection lost, refused, timed out, or a server that is starting or stopping (SQLSTATE classes 08 and 57P). */
+/**
+ * Nothing was done, and the same again may well succeed: connection lost, refused or timed out, a server that is starting,
+ * stopping or full, a statement given up for its time or for another's locks (SQLSTATE classes 08, 40, 53 and 57).
+ */
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   return (
-    /^(08|57P|53)/.test(code) ||
+    /^(08|40|53|57)/.test(code) ||
     code === '25P03' ||
     ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH'].includes(code) ||
     /connection terminated|timeout exceeded when trying to connect|not queryable|Client was closed|the database system is/i.test(
