@@ -6,9 +6,18 @@ const CANCELLED = 1;
 const DEADLINE_EXCEEDED = 4;
 const NOT_FOUND = 5;
 const RESOURCE_EXHAUSTED = 8;
+/** The workers have failed with the workflow several times in a row, by crashing for instance: an update has to wait. */
+const FAILED_PRECONDITION = 9;
 const ABORTED = 10;
 const UNAVAILABLE = 14;
-const passing: ReadonlySet<number> = new Set([CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, UNAVAILABLE]);
+const passing: ReadonlySet<number> = new Set([
+  CANCELLED,
+  DEADLINE_EXCEEDED,
+  RESOURCE_EXHAUSTED,
+  FAILED_PRECONDITION,
+  ABORTED,
+  UNAVAILABLE,
+]);
 
 function codeOf(error: unknown): number | undefined {
   if (isGrpcServiceError(error)) return error.code;
