@@ -68,7 +68,9 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
     if (opened === undefined || ended !== undefined) throw refusal('lease_not_active');
     const { acquired, polled } = opened;
     if (held === undefined) return polled;
-    const isHolder = !granted || (held.owner !== null && held.owner === caller?.owner);
+    // A lease without an owner is the first caller's. One with an owner is that owner's, whoever comes first: the caller
+    // that started this run may have lost its connection. An application that names no caller is the one that started it.
+    const isHolder = held.owner === null || caller === undefined ? !granted : held.owner === caller?.owner;
     granted = true;
     const { version } = held;
     return isHolder

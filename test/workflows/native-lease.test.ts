@@ -64,6 +64,20 @@ describe('a lease taken by a Temporal application', () => {
     expect(body).toMatchObject({ status: 'failed', error_code: type === 'failed' ? 'broken' : 'canceled' });
   });
 
+  test('for an owner is not given to another that happens to ask for it first', async () => {
+    const key = unique('key');
+    // As an API leaves it that dies between its start and its answer, while no worker is there.
+    await world.kill('worker', 'SIGKILL');
+    const options = { workflowId: leaseWorkflowId('default', key), taskQueue, args: [{ key, ttl: 600, owner: 'me' }] };
+    const { workflowId } = await client.workflow.start('lease', options);
+    const other = world.rest.post('/v1/ai/lease', { key, owner: 'other' });
+    await world.start('worker');
+    expect((await other).body).toMatchObject({ status: 'polling', lease_id: null });
+    const mine = await world.rest.post('/v1/ai/lease', { key, owner: 'me' });
+    expect(mine.body).toMatchObject({ status: 'acquired', fence: 1 });
+    expect(await client.workflow.getHandle(workflowId).query('state')).toMatchObject({ owner: 'me' });
+  });
+
   test.each([{ owner: 'me' }, {}])(
     'that ended in the database alone, as its worker died, is not granted again (%j)',
     async (owner) => {
