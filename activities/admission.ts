@@ -21,6 +21,7 @@ interface DescribedAction extends ActionIdentity {
   readonly args: JsonObject;
   readonly spendUsd: number | undefined;
   readonly runId: string;
+  readonly ofRun: boolean;
   readonly actor: string | undefined;
 }
 
@@ -87,7 +88,8 @@ function describe(request: unknown, identity: ActionIdentity): DescribedAction |
     return invalid('the workflow ID is that of another tenant or call');
   }
   const runId = data.run_id ?? (typeof named === 'string' ? named : identity.actionId);
-  return { ...identity, tenant, agentId, tool, args, spendUsd: data.spend_usd, runId, actor: data.actor };
+  const { spend_usd: spendUsd, of_run: ofRun = false, actor } = data;
+  return { ...identity, tenant, agentId, tool, args, spendUsd, runId, ofRun, actor };
 }
 
 const blocked = (

@@ -1,9 +1,10 @@
 import { type AdmissionDeps, createAdmissionActivities } from './admission.ts';
+import { type AgentRunDeps, createAgentRunActivities } from './agent-run.ts';
 import { createDoubtActivities, type DoubtDeps } from './doubt.ts';
 import { createLeaseActivities, type LeaseDeps } from './lease.ts';
 import { createToolCallActivities, type ToolCallDeps } from './tool-call.ts';
 
-export type ActivityDeps = LeaseDeps & AdmissionDeps & ToolCallDeps & DoubtDeps;
+export type ActivityDeps = LeaseDeps & AdmissionDeps & ToolCallDeps & DoubtDeps & AgentRunDeps;
 
 /** Every activity of the worker, over the stores it was given. */
 export const createActivities = (deps: ActivityDeps) => ({
@@ -11,6 +12,7 @@ export const createActivities = (deps: ActivityDeps) => ({
   ...createAdmissionActivities(deps),
   ...createToolCallActivities(deps),
   ...createDoubtActivities(deps),
+  ...createAgentRunActivities(deps),
 });
 
 export type Activities = ReturnType<typeof createActivities>;

@@ -1,7 +1,7 @@
 import { type Lease, type LeaseEnding, LeaseInput, type LeaseState, leaseCalls } from '../src/contracts/lease.ts';
 import { acquiredLease, endedLease, type LeaseRecord, polledLease } from '../src/domain/lease.ts';
 import { grantedTtl, selfHosted } from '../src/domain/plan.ts';
-import type { createLeases, LeaseChange } from '../src/store/leases.ts';
+import type { createLeases, LeaseChange, Opened } from '../src/store/leases.ts';
 import type { createUsage } from '../src/store/usage.ts';
 import { faultsOf } from './faults.ts';
 
@@ -65,13 +65,7 @@ export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
       actor: data.actor ?? null,
       workflowRunId,
     });
-    const count = { usage: await usage.aiThisMonth(data.tenant), limit: null };
-    return {
-      kind: 'opened',
-      held: opened.kind === 'acquired' ? heldOf(opened.lease) : undefined,
-      acquired: acquiredLease(opened.lease, { ...count, charged: 1 }),
-      polled: polledLease(opened.lease, { ...count, charged: 0 }),
-    };
+    return openedLease(opened, await usage.aiThisMonth(data.tenant));
   },
 
   /** Gives the holder more time; the answer is how long the lease now has. */
@@ -100,12 +94,27 @@ export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
 
   /** Ends the lease if its time has passed, and says how it stands. */
   async expireLease({ tenant, key }: LeaseKey, leaseId: string): Promise<LeaseStanding> {
-    const lease = await leases.expire(tenant, key, leaseId);
-    if (lease === undefined || lease.leaseId !== leaseId) return { state: 'expired' };
-    if (lease.state === 'held') return { state: 'held', secondsLeft: Math.max(1, lease.ttlLeftSeconds) };
-    return { state: lease.state, answer: endedLease(lease) };
+    return standingOf(await leases.expire(tenant, key, leaseId), leaseId);
   },
 });
+
+/** What a workflow is told of the lease it asked for. */
+export function openedLease(opened: Opened, usage: number): OpenedLease {
+  const count = { usage, limit: null };
+  return {
+    kind: 'opened',
+    held: opened.kind === 'acquired' ? heldOf(opened.lease) : undefined,
+    acquired: acquiredLease(opened.lease, { ...count, charged: 1 }),
+    polled: polledLease(opened.lease, { ...count, charged: 0 }),
+  };
+}
+
+/** How a lease stands, for the one who held it under `leaseId`. */
+export function standingOf(lease: LeaseRecord | undefined, leaseId: string): LeaseStanding {
+  if (lease === undefined || lease.leaseId !== leaseId) return { state: 'expired' };
+  if (lease.state === 'held') return { state: 'held', secondsLeft: Math.max(1, lease.ttlLeftSeconds) };
+  return { state: lease.state, answer: endedLease(lease) };
+}
 
 const handleOf = ({ key, lease_id, actor }: { key: string; lease_id: string; actor?: string | undefined }) => ({
   key,

@@ -4,6 +4,7 @@ import {
   continueAsNew,
   defineQuery,
   defineUpdate,
+  getExternalWorkflowHandle,
   isCancellation,
   setHandler,
   sleep,
@@ -14,7 +15,7 @@ import type { ActionAnswer, ActionRequest, Resolution } from '../src/contracts/a
 import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
 import { actionOfRun } from '../src/domain/action.ts';
 import { refusal } from './refusal.ts';
-import { mark } from './status.ts';
+import { actionDoubted, mark } from './status.ts';
 import { abandonAction, admit, callToolWithin, checkDoubt, resolveAction } from './steps.ts';
 
 /** What an operator sees of an action under way. */
@@ -54,11 +55,20 @@ export async function governedAction(request: ActionRequest): Promise<ActionAnsw
     );
     if (report.kind === 'settled') return mark(report.answer);
     if (report.kind === 'in_doubt') {
+      if (request.of_run) await tellRun(report.answer);
       return await continueAsNew<typeof governedAction>({ ...request, in_doubt: mark(report.answer) });
     }
     progress = { step: 'retry', attempt: n };
     await pause(report.delayMs);
   }
+}
+
+/** Tells the run that waits for this action; a run that has ended needs to hear nothing. */
+async function tellRun(doubted: ActionAnswer): Promise<void> {
+  const { parent } = workflowInfo();
+  if (parent === undefined) return;
+  const run = getExternalWorkflowHandle(parent.workflowId, parent.runId);
+  await CancellationScope.nonCancellable(() => run.signal(actionDoubted, doubted)).catch(() => undefined);
 }
 
 /** Waits this long, or until the workflow is canceled. */

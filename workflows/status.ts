@@ -1,9 +1,14 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
-import type { ActionAnswer } from '../src/contracts/action.ts';
+import { defineSignal, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import type { ActionAnswer, ActionRequest } from '../src/contracts/action.ts';
 
 const tenantKey = defineSearchAttributeKey('OnceOnlyTenant', SearchAttributeType.KEYWORD);
+const agentKey = defineSearchAttributeKey('OnceOnlyAgent', SearchAttributeType.KEYWORD);
+const toolKey = defineSearchAttributeKey('OnceOnlyTool', SearchAttributeType.KEYWORD);
 const statusKey = defineSearchAttributeKey('OnceOnlyStatus', SearchAttributeType.KEYWORD);
+
+/** Tells a run of an action of its own that is in doubt: the action goes on, the run does not wait for it. */
+export const actionDoubted = defineSignal<[ActionAnswer]>('actionDoubted');
 
 /**
  * Marks the workflow for operators (`OnceOnlyStatus = 'in_doubt'`). A namespace that does not know our attributes would
@@ -16,4 +21,17 @@ export function mark(answer: ActionAnswer): ActionAnswer {
     upsertSearchAttributes([{ key: statusKey, value: answer.decision }]);
   }
   return answer;
+}
+
+/** What operators find a run's action by, where the run itself was started with attributes. */
+export function attributesOfCall({ agent_id, tool }: ActionRequest) {
+  const tenant = workflowInfo().typedSearchAttributes.get(tenantKey);
+  if (tenant === undefined) return {};
+  return {
+    typedSearchAttributes: [
+      { key: tenantKey, value: tenant },
+      { key: agentKey, value: agent_id },
+      { key: toolKey, value: tool },
+    ],
+  };
 }

@@ -5,8 +5,19 @@ import type { Activities } from '../activities/index.ts';
 const patient = { initialInterval: '100ms', backoffCoefficient: 2, maximumInterval: '10s' } as const;
 
 /** Steps that talk to the database only: local, so that the happy path of a workflow is one workflow task. */
-export const { openLease, extendLease, finishLease, expireLease, admit, abandonAction, resolveAction } =
-  proxyLocalActivities<Activities>({ startToCloseTimeout: '30s', retry: patient });
+export const {
+  openLease,
+  extendLease,
+  finishLease,
+  expireLease,
+  admit,
+  abandonAction,
+  resolveAction,
+  openRun,
+  renewLease,
+  rehearseRun,
+  finishRun,
+} = proxyLocalActivities<Activities>({ startToCloseTimeout: '30s', retry: patient });
 
 /** Asks the tool itself, and is in no hurry. */
 export const { checkDoubt } = proxyActivities<Activities>({ startToCloseTimeout: '150s', retry: patient });

@@ -38,7 +38,16 @@ export function parsePart<S extends z.ZodType>(schema: S, value: unknown, place:
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new ValidationError(parsed.error.issues.map((issue) => toInvalid(issue, value, place)));
+  throw new ValidationError(parsed.error.issues.flatMap(meant).map((issue) => toInvalid(issue, value, place)));
+}
+
+/** Of a union the issues of the one that was meant: a schema that forbids a field which is there is not. */
+function meant(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [issue];
+  const forbids = (issues: readonly z.core.$ZodIssue[]) =>
+    issues.some((one) => one.code === 'invalid_type' && one.expected === 'never');
+  const branch = issue.errors.findLast((issues) => !forbids(issues)) ?? issue.errors[0] ?? [];
+  return branch.flatMap(meant).map((one) => ({ ...one, path: [...issue.path, ...one.path] }));
 }
 
 function toInvalid(issue: z.core.$ZodIssue, value: unknown, place: Place): Invalid {

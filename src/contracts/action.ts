@@ -16,8 +16,7 @@ export const RunRequest = z
     idempotency_key: optional(Key),
     run_id: optional(RunId),
     wait: optional(Wait),
-    // A request has one mode: with a `key` it would ask for a run of several actions, which is not there yet.
-    key: optional(z.never({ error: 'Runs by key are not supported yet: use agent_id, tool and args' })),
+    key: optional(z.never({ error: 'A request has one mode: either key or agent_id and tool' })),
   })
   .meta({ id: 'RunRequest' });
 export type RunRequest = z.output<typeof RunRequest>;
@@ -142,6 +141,7 @@ export const ActionRequest = z.object({
   spend_usd: optional(Usd),
   run_id: optional(RunId),
   actor: optional(Actor),
+  of_run: optional(z.boolean()),
 });
 export interface ActionRequest {
   readonly tenant?: string;
@@ -153,6 +153,8 @@ export interface ActionRequest {
   readonly idempotency_key?: string;
   /** Who asked, for the audit trail. */
   readonly actor?: string;
+  /** Set by an `agentRun`, its parent, which is told of a doubt by a signal and ends the timeline itself. */
+  readonly of_run?: boolean;
   /** Set by the workflow itself when it goes on waiting for a resolution; never by a caller. */
   readonly in_doubt?: ActionAnswer;
 }

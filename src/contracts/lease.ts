@@ -88,7 +88,13 @@ export type ExtendAnswer = z.output<typeof ExtendAnswer>;
 /** What a holder reports at the end of its work; the three ways differ only in what they carry. */
 export type LeaseEnding =
   | { readonly state: 'completed'; readonly result: JsonObject | null; readonly resultHash: string | null }
-  | { readonly state: 'failed'; readonly errorCode: string; readonly errorHash: string | null }
+  /** The result is what a run has done before it failed; a holder gives none. */
+  | {
+      readonly state: 'failed';
+      readonly errorCode: string;
+      readonly errorHash: string | null;
+      readonly result?: JsonObject;
+    }
   | { readonly state: 'canceled'; readonly reason: string | null };
 
 /** Input of the `lease` workflow (contract, section 13): anybody may start it, so its first step parses it. */

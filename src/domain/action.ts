@@ -17,6 +17,8 @@ export interface ActionRecord {
   readonly riskLevel: RiskLevel;
   readonly fence: number | null;
   readonly runId: string;
+  /** Whether it is one of several of an `agentRun`, which tells of its own end on the timeline. */
+  readonly ofRun: boolean;
   readonly actor: string | null;
   readonly result: JsonObject | null;
 }

@@ -4,8 +4,9 @@ import type { Lease, LeaseResult, LeaseState } from '../contracts/lease.ts';
 /** How long a finished lease stays readable and final. */
 export const LEASE_MEMORY_DAYS = 7;
 
-/** A waiting client is asked to come back after at most this long. */
+/** A waiting client is asked to come back after at most this long; a run is mostly quicker than other work. */
 const MAX_POLL_SECONDS = 5;
+const MAX_RUN_POLL_SECONDS = 1;
 
 /**
  * A lease as its row says it is. `expired` also covers a lease whose time has passed while nobody was there to close it:
@@ -17,6 +18,8 @@ export interface LeaseRecord {
   readonly state: 'held' | 'completed' | 'failed' | 'canceled' | 'expired';
   readonly leaseId: string;
   readonly owner: string | null;
+  /** Whether it is that of a run: an `agentRun` workflow holds it, renews it and ends it. */
+  readonly ofRun: boolean;
   readonly version: number;
   readonly ttlSeconds: number;
   /** Whole seconds until it runs out, by the database's clock; 0 once it is over. */
@@ -46,6 +49,9 @@ export function blocksAcquisition(lease: LeaseRecord, retryFailed: boolean): boo
 const errorCodeOf = (lease: LeaseRecord): string | null =>
   lease.state === 'canceled' || lease.state === 'expired' ? lease.state : lease.errorCode;
 
+const pollSeconds = ({ ofRun, ttlLeftSeconds }: LeaseRecord): number =>
+  Math.max(1, Math.min(ofRun ? MAX_RUN_POLL_SECONDS : MAX_POLL_SECONDS, ttlLeftSeconds));
+
 /** What a reader sees. The holder's `lease_id` is its secret and is never part of it. */
 export function stateOf(lease: LeaseRecord): LeaseState {
   const end = endOf(lease);
@@ -61,7 +67,7 @@ export function stateOf(lease: LeaseRecord): LeaseState {
     done_at: lease.doneAt,
     result_hash: lease.resultHash,
     error_code: errorCodeOf(lease),
-    retry_after_sec: end === undefined ? Math.max(1, Math.min(MAX_POLL_SECONDS, lease.ttlLeftSeconds)) : null,
+    retry_after_sec: end === undefined ? pollSeconds(lease) : null,
   };
 }
 

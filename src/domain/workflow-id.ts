@@ -15,6 +15,7 @@ function keyed(prefix: string, key: string): string {
 
 export const lockWorkflowId = (tenant: string, key: string): string => keyed(`lock/${tenant}/`, key);
 export const leaseWorkflowId = (tenant: string, key: string): string => keyed(`lease/${tenant}/`, key);
+export const runWorkflowId = (tenant: string, key: string): string => keyed(`run/${tenant}/`, key);
 export const actionWorkflowId = (tenant: string, key: string): string => keyed(`action/${tenant}/`, key);
 
 /** The ID of a call that names no key: the same call of the same agent is the same action. `args` are without `run_id`. */

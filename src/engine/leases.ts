@@ -6,6 +6,7 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
+import type { AgentRunInput, AgentRunRequest } from '../contracts/agent-run.ts';
 import { isRefusalCode, Refusal } from '../contracts/errors.ts';
 import type {
   CancelRequest,
@@ -30,7 +31,7 @@ import {
   stateOf,
 } from '../domain/lease.ts';
 import { grantedTtl, type Plan } from '../domain/plan.ts';
-import { leaseWorkflowId } from '../domain/workflow-id.ts';
+import { leaseWorkflowId, runWorkflowId } from '../domain/workflow-id.ts';
 import type { createLeases as createLeaseStore } from '../store/leases.ts';
 import type { Recorder } from '../store/recorder.ts';
 import type { createUsage } from '../store/usage.ts';
@@ -57,7 +58,14 @@ export interface Caller {
   readonly plan: Plan;
 }
 
-type LeaseWorkflow = (input: LeaseInput) => Promise<LeaseState>;
+type HoldingWorkflow = (input: LeaseInput | AgentRunInput) => Promise<unknown>;
+
+/** The workflow that is to hold a lease. */
+interface Holding {
+  readonly type: 'lease' | 'agentRun';
+  readonly workflowId: string;
+  readonly input: LeaseInput | AgentRunInput;
+}
 
 export type Leases = ReturnType<typeof createLeases>;
 
@@ -71,7 +79,7 @@ export function createLeases({ client, taskQueue, attributes, leases, usage, rec
   }
 
   /** The answer that the row alone can give: the lease is held or final. */
-  async function fromRow({ tenant, actor }: Caller, request: LeaseRequest): Promise<Lease | undefined> {
+  async function fromRow({ tenant, actor }: Caller, request: Wanted): Promise<Lease | undefined> {
     const lease = await leases.find(tenant, request.key);
     if (lease === undefined || !blocksAcquisition(lease, request.retry_failed ?? false)) return undefined;
     const mine = lease.state === 'held' && lease.owner !== null && lease.owner === request.owner;
@@ -81,21 +89,11 @@ export function createLeases({ client, taskQueue, attributes, leases, usage, rec
     return polledLease(lease, await charge(tenant, 0));
   }
 
-  async function acquire(caller: Caller, request: LeaseRequest): Promise<Lease | undefined> {
-    const { tenant, actor, plan } = caller;
-    const input: LeaseInput = {
-      tenant,
-      key: request.key,
-      ttl: grantedTtl(request.ttl, plan),
-      actor,
-      ...(request.owner && { owner: request.owner }),
-      ...(request.metadata && { metadata: request.metadata }),
-      ...(request.retry_failed && { retry_failed: true }),
-    };
-    const workflow = new WithStartWorkflowOperation<LeaseWorkflow>('lease', {
-      workflowId: leaseWorkflowId(tenant, request.key),
+  async function acquire({ tenant }: Caller, request: Wanted, holding: Holding): Promise<Lease | undefined> {
+    const workflow = new WithStartWorkflowOperation<HoldingWorkflow>(holding.type, {
+      workflowId: holding.workflowId,
       taskQueue,
-      args: [input],
+      args: [holding.input],
       workflowIdConflictPolicy: 'USE_EXISTING',
       workflowIdReusePolicy: 'ALLOW_DUPLICATE',
       ...attributes.typed({ tenant }),
@@ -103,13 +101,33 @@ export function createLeases({ client, taskQueue, attributes, leases, usage, rec
     const args: [LeaseCall['acquire']] = [request.owner ? { owner: request.owner } : {}];
     return await orOver(() =>
       client.connection.withDeadline(Date.now() + UPDATE_TIMEOUT_MS, () =>
-        client.workflow.executeUpdateWithStart<LeaseWorkflow, Lease, [LeaseCall['acquire']]>('acquire', {
+        client.workflow.executeUpdateWithStart<HoldingWorkflow, Lease, [LeaseCall['acquire']]>('acquire', {
           args,
           updateId: randomUUID(),
           startWorkflowOperation: workflow,
         }),
       ),
     );
+  }
+
+  /** Acquires the key for the workflow that is to hold it, or says who is ahead. */
+  async function acquireFor(caller: Caller, request: Wanted, holding: Holding): Promise<Lease> {
+    const slot = `${caller.tenant}/${request.key}`;
+    for (let tries = 0; tries < MAX_ACQUISITIONS; tries += 1) {
+      const answered = await fromRow(caller, request);
+      if (answered !== undefined) return answered;
+      const other = acquiring.get(slot);
+      if (other !== undefined) {
+        await other.catch(() => undefined);
+        continue;
+      }
+      const mine = acquire(caller, request, holding);
+      acquiring.set(slot, mine);
+      const lease = await mine.finally(() => acquiring.delete(slot));
+      if (lease !== undefined) return lease;
+      await new Promise((resolve) => setTimeout(resolve, 20 * (tries + 1)));
+    }
+    throw new Refusal('unavailable');
   }
 
   /** The lease as its holder may change it. */
@@ -122,11 +140,11 @@ export function createLeases({ client, taskQueue, attributes, leases, usage, rec
 
   async function update<Name extends Exclude<keyof LeaseCall, 'acquire'>, Answer>(
     { tenant, actor }: Caller,
-    key: string,
+    { key, ofRun }: LeaseRecord,
     name: Name,
     call: LeaseCall[Name],
   ): Promise<Answer> {
-    const handle = client.workflow.getHandle(leaseWorkflowId(tenant, key));
+    const handle = client.workflow.getHandle((ofRun ? runWorkflowId : leaseWorkflowId)(tenant, key));
     const answer = await orOver(() =>
       client.connection.withDeadline(Date.now() + UPDATE_TIMEOUT_MS, () =>
         handle.executeUpdate<Answer, [LeaseCall[Name]]>(name, { args: [{ ...call, actor }] }),
@@ -147,7 +165,7 @@ export function createLeases({ client, taskQueue, attributes, leases, usage, rec
     if (ended(lease)) return endedLease(lease);
     if (lease.state !== 'held') throw new Refusal('lease_not_active', { key });
     try {
-      return await update<Name, LeaseState>(caller, key, name, call as unknown as LeaseCall[Name]);
+      return await update<Name, LeaseState>(caller, lease, name, call as unknown as LeaseCall[Name]);
     } catch (error) {
       // Two equal endings at once: the one that came second finds the workflow closed by the first.
       const now = await heldBy(caller, key, call.lease_id);
@@ -158,30 +176,26 @@ export function createLeases({ client, taskQueue, attributes, leases, usage, rec
 
   return {
     /** Acquires the key, or says who is ahead: `acquired`, `polling`, `completed` or `failed`. */
-    async lease(caller: Caller, request: LeaseRequest): Promise<Lease> {
-      const slot = `${caller.tenant}/${request.key}`;
-      for (let tries = 0; tries < MAX_ACQUISITIONS; tries += 1) {
-        const answered = await fromRow(caller, request);
-        if (answered !== undefined) return answered;
-        const other = acquiring.get(slot);
-        if (other !== undefined) {
-          await other.catch(() => undefined);
-          continue;
-        }
-        const mine = acquire(caller, request);
-        acquiring.set(slot, mine);
-        const lease = await mine.finally(() => acquiring.delete(slot));
-        if (lease !== undefined) return lease;
-        await new Promise((resolve) => setTimeout(resolve, 20 * (tries + 1)));
-      }
-      throw new Refusal('unavailable');
+    lease: (caller: Caller, request: LeaseRequest): Promise<Lease> =>
+      acquireFor(caller, request, {
+        type: 'lease',
+        workflowId: leaseWorkflowId(caller.tenant, request.key),
+        input: { ...inputOf(caller, request), ...(request.metadata && { metadata: request.metadata }) },
+      }),
+
+    /** The same for a run of several actions, which begins with the acquisition and ends the lease itself. */
+    run(caller: Caller, request: AgentRunRequest): Promise<Lease> {
+      const { agent_id, run_id, actions, dry_run } = request.metadata ?? {};
+      const input = { ...inputOf(caller, request), agent_id, run_id, actions, dry_run };
+      const workflowId = runWorkflowId(caller.tenant, request.key);
+      return acquireFor(caller, request, { type: 'agentRun', workflowId, input: withoutAbsent(input) });
     },
 
     async extend(caller: Caller, { key, lease_id, ttl }: ExtendRequest): Promise<ExtendAnswer> {
       const lease = await heldBy(caller, key, lease_id);
       if (lease.state !== 'held') throw new Refusal('lease_not_active', { key });
       const granted = ttl === undefined ? {} : { ttl: grantedTtl(ttl, caller.plan) };
-      return await update<'extend', ExtendAnswer>(caller, key, 'extend', { lease_id, ...granted });
+      return await update<'extend', ExtendAnswer>(caller, lease, 'extend', { lease_id, ...granted });
     },
 
     complete: (caller: Caller, request: CompleteRequest): Promise<LeaseState> => finish(caller, 'complete', request),
@@ -201,6 +215,21 @@ export function createLeases({ client, taskQueue, attributes, leases, usage, rec
     },
   };
 }
+
+/** What both kinds of lease are asked for with. */
+type Wanted = Pick<LeaseRequest, 'key' | 'ttl' | 'owner' | 'retry_failed'>;
+
+const inputOf = ({ tenant, actor, plan }: Caller, request: Wanted) => ({
+  tenant,
+  key: request.key,
+  ttl: grantedTtl(request.ttl, plan),
+  actor,
+  ...(request.owner && { owner: request.owner }),
+  ...(request.retry_failed && { retry_failed: true }),
+});
+
+const withoutAbsent = (input: { [Name in keyof AgentRunInput]: AgentRunInput[Name] | undefined }): AgentRunInput =>
+  Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as unknown as AgentRunInput;
 
 const endStates = { complete: 'completed', fail: 'failed', cancel: 'canceled' } as const;
 

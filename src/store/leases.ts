@@ -5,7 +5,7 @@ import type { LeaseEnding } from '../contracts/lease.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { blocksAcquisition, LEASE_MEMORY_DAYS, type LeaseRecord } from '../domain/lease.ts';
 import type { Database, Queries } from './database.ts';
-import { type AuditEntry, appendAudit } from './trail.ts';
+import { type AuditEntry, appendAudit, type Timeline, tell } from './trail.ts';
 import { addOne, addUsage, type Counted } from './usage.ts';
 
 /** Who wants a lease, for how long. */
@@ -17,8 +17,15 @@ export interface Acquisition {
   readonly metadata: JsonObject | null;
   readonly retryFailed: boolean;
   readonly actor: string | null;
+  /** The timeline of a run that wants the lease for its actions. */
+  readonly run?: RunTimeline;
   /** The run of the lease workflow that asks; asking twice in one run acquires once. */
   readonly workflowRunId: string;
+}
+
+export interface RunTimeline {
+  readonly runId: string;
+  readonly agentId: string | null;
 }
 
 export type Opened =
@@ -39,7 +46,7 @@ type LeaseRow = Omit<LeaseRecord, 'firstSeenAt' | 'doneAt'> & {
 
 // A held lease whose time has passed is expired from that moment on, whoever gets round to writing it down.
 const columns = sql`
-  l.key, l.fence, l.lease_id as "leaseId", l.workflow_run_id as "workflowRunId", l.owner, l.version, l.ttl as "ttlSeconds",
+  l.key, l.fence, l.of_run as "ofRun", l.lease_id as "leaseId", l.workflow_run_id as "workflowRunId", l.owner, l.version, l.ttl as "ttlSeconds",
   l.result, l.result_hash as "resultHash", l.error_code as "errorCode", l.first_seen_at as "firstSeenAt",
   l.state = 'held' and l.expires_at <= clock_timestamp() as overdue,
   case when l.state = 'held' and l.expires_at <= clock_timestamp() then 'expired' else l.state end as state,
@@ -90,14 +97,13 @@ export const createLeases = (db: Database) => ({
   },
 
   /** Ends the lease as its holder says; ending it twice in the same way is no change. */
-  async finish(tenant: string, held: Held, ending: LeaseEnding): Promise<LeaseChange> {
-    const { set, type, detail } = endings(ending);
-    const audit = { type, ...(detail === undefined ? {} : { detail }) };
-    const counted = ending.state === 'canceled' ? [] : [{ tenant, kind: `ai_${ending.state}` as const, count: 1 }];
-    const changed = await change(db, tenant, held, set, audit, counted);
-    if (changed.kind !== 'not_active') return changed;
-    const row = await read(db, tenant, held.key);
-    return row?.state === ending.state ? { kind: 'changed', lease: toRecord(row) } : changed;
+  finish: (tenant: string, held: Held, ending: LeaseEnding): Promise<LeaseChange> => finish(db, tenant, held, ending),
+
+  /** Gives a run's lease its whole time again, also when that has passed and nobody else has taken the key since. */
+  async renew(tenant: string, key: string, leaseId: string): Promise<LeaseRecord | undefined> {
+    await renew(db, tenant, key, leaseId);
+    const row = await read(db, tenant, key);
+    return row && toRecord(row);
   },
 
   /** Closes a lease whose time has passed; `not_active` while it has not. */
@@ -122,6 +128,30 @@ export interface Held {
   readonly actor: string | null;
 }
 
+/** {@link createLeases}' `finish`, also as part of a transaction. */
+export async function finish(db: Queries, tenant: string, held: Held, ending: LeaseEnding): Promise<LeaseChange> {
+  const { set, type, detail } = endings(ending);
+  const audit = { type, ...(detail === undefined ? {} : { detail }) };
+  const counted = ending.state === 'canceled' ? [] : [{ tenant, kind: `ai_${ending.state}` as const, count: 1 }];
+  const changed = await change(db, tenant, held, set, audit, counted);
+  if (changed.kind !== 'not_active') return changed;
+  const row = await read(db, tenant, held.key);
+  return row?.state === ending.state ? { kind: 'changed', lease: toRecord(row) } : changed;
+}
+
+/** Moves a held lease's end, whether or not it has passed, and locks its row. */
+export const renew = (db: Queries, tenant: string, key: string, leaseId: string) =>
+  sql`
+    update leases set expires_at = clock_timestamp() + make_interval(secs => ttl)
+    where tenant = ${tenant} and key = ${key} and lease_id = ${leaseId} and state = 'held'
+  `.execute(db);
+
+/** Lines of a run as a whole are known by the workflow run that wrote them. */
+export const timelineOf = (
+  { tenant, workflowRunId }: Pick<Acquisition, 'tenant' | 'workflowRunId'>,
+  { runId, agentId }: RunTimeline,
+): Timeline => ({ tenant, runId, agentId, tool: null, actionId: workflowRunId });
+
 async function read(db: Queries, tenant: string, key: string): Promise<LeaseRow | undefined> {
   const { rows } = await sql<LeaseRow>`
     select ${columns} from leases l where l.tenant = ${tenant} and l.key = ${key}
@@ -132,15 +162,18 @@ async function read(db: Queries, tenant: string, key: string): Promise<LeaseRow 
 async function acquire(tx: Queries, wanted: Acquisition): Promise<LeaseRecord> {
   const { tenant, key } = wanted;
   const entry: AuditEntry = { tenant, type: 'ai_acquired', actor: wanted.actor, key };
+  if (wanted.run !== undefined)
+    await tell(tx, timelineOf(wanted, wanted.run), { type: 'run_started', status: 'running' });
   const { rows } = await sql<LeaseRow>`
     with audited as (${appendAudit([entry])}), counted as (${addOne(tenant, 'ai_acquired')}), l as (
-      insert into leases as old (tenant, key, fence, state, lease_id, workflow_run_id, owner, version, ttl, metadata,
-                                 first_seen_at, expires_at)
-      values (${tenant}, ${key}, 1, 'held', ${newLeaseId()}, ${wanted.workflowRunId}, ${wanted.owner}, 1, ${wanted.ttlSeconds},
+      insert into leases as old (tenant, key, fence, state, lease_id, workflow_run_id, of_run, owner, version, ttl,
+                                 metadata, first_seen_at, expires_at)
+      values (${tenant}, ${key}, 1, 'held', ${newLeaseId()}, ${wanted.workflowRunId},
+              ${wanted.run !== undefined}, ${wanted.owner}, 1, ${wanted.ttlSeconds},
               ${wanted.metadata === null ? null : JSON.stringify(wanted.metadata)}, clock_timestamp(),
               clock_timestamp() + make_interval(secs => ${wanted.ttlSeconds}))
       on conflict (tenant, key) do update set fence = old.fence + 1, state = 'held', lease_id = excluded.lease_id,
-        workflow_run_id = excluded.workflow_run_id, owner = excluded.owner, version = 1, ttl = excluded.ttl,
+        workflow_run_id = excluded.workflow_run_id, of_run = excluded.of_run, owner = excluded.owner, version = 1, ttl = excluded.ttl,
         metadata = excluded.metadata, first_seen_at = excluded.first_seen_at, expires_at = excluded.expires_at,
         done_at = null, result = null, result_hash = null, error_code = null, error_hash = null
       returning *
@@ -165,9 +198,10 @@ function endings(ending: LeaseEnding) {
     return { set: done, type: 'ai_canceled', detail: ending.reason === null ? undefined : { reason: ending.reason } };
   }
   if (ending.state === 'failed') {
-    const { errorCode, errorHash } = ending;
+    const { errorCode, errorHash, result } = ending;
+    const kept = result === undefined ? null : JSON.stringify(result);
     return {
-      set: sql`${done}, error_code = ${errorCode}, error_hash = ${errorHash}`,
+      set: sql`${done}, error_code = ${errorCode}, error_hash = ${errorHash}, result = ${kept}::json`,
       type: 'ai_failed',
       detail: { error_code: errorCode },
     };

@@ -5,6 +5,7 @@ import * as killSwitch from './migrations/0002-kill-switch.ts';
 import * as actionLists from './migrations/0003-action-lists.ts';
 import * as usageDays from './migrations/0004-usage-days.ts';
 import * as auditLists from './migrations/0005-audit-lists.ts';
+import * as agentRuns from './migrations/0007-agent-runs.ts';
 
 /** In the order of their names; a name that has run somewhere is never changed. */
 const migrations: Record<string, Migration> = {
@@ -13,6 +14,7 @@ const migrations: Record<string, Migration> = {
   '0003-action-lists': actionLists,
   '0004-usage-days': usageDays,
   '0005-audit-lists': auditLists,
+  '0007-agent-runs': agentRuns,
 };
 
 /**

@@ -99,6 +99,7 @@ export interface Actions {
   risk_level: string;
   fence: number | null;
   run_id: string;
+  of_run: Defaulted<boolean>;
   actor: string | null;
   result: Json<Record<string, unknown>> | null;
   error: string | null;
@@ -125,6 +126,7 @@ export interface Leases {
   state: 'held' | 'completed' | 'failed' | 'canceled' | 'expired';
   lease_id: string;
   workflow_run_id: string;
+  of_run: Defaulted<boolean>;
   owner: string | null;
   version: number;
   ttl: number;

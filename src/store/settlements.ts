@@ -48,7 +48,7 @@ export async function settle(db: Queries, tenant: string, action: ActionRecord, 
   const { actionId } = action;
   const { status, attempt } = ending;
   const hold = holds[status];
-  const entries = timelineOf(ending);
+  const entries = timelineOf(ending, action);
   const settled = sql`exists (select 1 from action)`;
   // The ledger goes before the run's row: admission locks them in that order too, so the two cannot deadlock.
   const afterLedger = sql`${settled} and (select count(*) from ledger) >= 0`;
@@ -91,7 +91,7 @@ const counted = { executed: 'ai_runs', failed: 'ai_unsuccessful', blocked: 'ai_b
 const usageOf = (tenant: string, status: Ending['status']): Counted[] =>
   status === 'in_doubt' ? [] : [{ tenant, kind: counted[status], count: 1 }];
 
-function timelineOf({ status, attempt, error }: Ending): TimelineEntry[] {
+function timelineOf({ status, attempt, error }: Ending, { ofRun }: ActionRecord): TimelineEntry[] {
   const result: TimelineEntry = {
     type: 'tool_result',
     status: results[status],
@@ -100,7 +100,7 @@ function timelineOf({ status, attempt, error }: Ending): TimelineEntry[] {
       : { durationMs: attempt.durationMs, data: { attempt: attempt.n, http_status: attempt.httpStatus } }),
     ...(error === null ? {} : { message: error }),
   };
-  return status === 'in_doubt' ? [result] : [result, { type: 'run_finished', status: results[status] }];
+  return status === 'in_doubt' || ofRun ? [result] : [result, { type: 'run_finished', status: results[status] }];
 }
 
 const auditOf = (tenant: string, action: ActionRecord, ending: Ending): AuditEntry => ({

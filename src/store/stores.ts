@@ -11,6 +11,7 @@ import { createKeys } from './keys.ts';
 import { createLeases } from './leases.ts';
 import { createPolicies } from './policies.ts';
 import { createRecorder } from './recorder.ts';
+import { createRunEndings } from './run-endings.ts';
 import { createRuns } from './runs.ts';
 import { createSecretBox } from './secret-box.ts';
 import { createSettlements } from './settlements.ts';
@@ -43,6 +44,7 @@ export function createStores(config: StoreConfig) {
     leases: createLeases(db),
     policies: createPolicies(db),
     recorder,
+    runEndings: createRunEndings(db),
     runs: createRuns(db),
     settlements: createSettlements(db),
     tools: createTools(db, secrets),

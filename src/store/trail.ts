@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
+import type { Queries } from './database.ts';
 
 /** One line of the audit trail. Money is whole micro-dollars; `at` defaults to the database's clock. */
 export interface AuditEntry {
@@ -46,8 +47,10 @@ export const appendAudit = (entries: readonly AuditEntry[], condition: RawBuilde
 export interface Timeline {
   readonly tenant: string;
   readonly runId: string;
-  readonly agentId: string;
-  readonly tool: string;
+  readonly agentId: string | null;
+  /** Null where the line is of the run as a whole. */
+  readonly tool: string | null;
+  /** What the line is about: an action, or the workflow run of an `agentRun`. */
   readonly actionId: string;
 }
 
@@ -76,4 +79,11 @@ export const touchRun = (run: Timeline, entries: readonly TimelineEntry[], condi
     where ${condition}
     on conflict (tenant, run_id) do update set last_ts = excluded.last_ts, last_type = excluded.last_type,
       last_status = excluded.last_status, events_count = r.events_count + ${repeated}::integer`;
+};
+
+/** Writes one line of a timeline by itself; `run_started` only where the run is new. */
+export const tell = async (db: Queries, run: Timeline, entry: TimelineEntry): Promise<void> => {
+  const isNew = sql`not exists (select 1 from runs where tenant = ${run.tenant} and run_id = ${run.runId})`;
+  const condition = entry.type === 'run_started' ? isNew : always;
+  await sql`with event as (${appendEvents(run, [entry])}) ${touchRun(run, [entry], condition)}`.execute(db);
 };

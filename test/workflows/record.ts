@@ -2,7 +2,7 @@ import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { fail, hangUp, ok } from '../../src/dev/behaviours.ts';
 import { runOfAction } from '../../src/domain/action.ts';
-import { leaseWorkflowId } from '../../src/domain/workflow-id.ts';
+import { leaseWorkflowId, runWorkflowId } from '../../src/domain/workflow-id.ts';
 import { actionThatIs, eventually, temporalOf } from '../faults/scene.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
 import { keep } from './histories.ts';
@@ -101,3 +101,31 @@ const acquireAgain = (key: string) =>
       workflowIdConflictPolicy: 'USE_EXISTING',
     }),
   });
+
+test('runs', async () => {
+  const agent = unique('agent');
+  await world.rest.post(`/v1/policies/${agent}`, { max_spend_usd_per_day: 1 });
+  const [tool, doubtful] = [await world.tool('charge', ok()), await world.tool('charge', hangUp('before_answer'))];
+  const runs: Array<[name: string, metadata: object]> = [
+    ['completed', { actions: [{ tool }, { tool }] }],
+    ['blocked', { actions: [{ tool, spend_usd: 2 }] }],
+    ['unknown-tool', { actions: [{ tool: 'nothing' }] }],
+    ['in-doubt', { actions: [{ tool: doubtful }] }],
+    ['dry', { actions: [{ tool }], dry_run: true }],
+  ];
+  for (const [name, metadata] of runs) {
+    const key = unique(name);
+    await world.rest.post('/v1/ai/run', { key, metadata: { agent_id: agent, ...metadata } });
+    const handle = client.workflow.getHandle(runWorkflowId('default', key));
+    await handle.result();
+    await save(`run-${name}`, handle.workflowId);
+    if (name === 'in-doubt')
+      await save('run-action-in-doubt', `action/default/k:${key}#1`, await firstRunOf(`${key}#1`));
+  }
+});
+
+/** The run that an action's workflow began with, which closed as it fell into doubt. */
+async function firstRunOf(key: string): Promise<string> {
+  const [row] = await world.query('select action_id from actions where workflow_id = $1', [`action/default/k:${key}`]);
+  return runOfAction(String(row?.action_id));
+}

@@ -8,25 +8,33 @@ import {
   RunRequest,
   Wait,
 } from '../../contracts/action.ts';
+import { AgentRunRequest } from '../../contracts/agent-run.ts';
 import { AgentId, Key, limit, RunId, text } from '../../contracts/common.ts';
+import { Lease } from '../../contracts/lease.ts';
 import { Cursor } from '../../contracts/page.ts';
 import type { GovernedCall } from '../../engine/actions.ts';
 import { Reply, type RouteInput, route } from '../route.ts';
 import { parsePart, ValidationError } from '../validation.ts';
 
 const tag = 'actions';
+/** Exactly one of two modes; a `key` makes it mode A. */
+const RunBody = z.union([AgentRunRequest, RunRequest]);
+const RunAnswer = z.union([ActionAnswer, Lease]);
+const isAgentRun = (body: z.output<typeof RunBody>): body is AgentRunRequest => body.key !== undefined;
+
 const ById = z.object({ action_id: text(128) });
 
 const run = route({
   method: 'post',
   path: '/v1/ai/run',
-  summary: 'Make a governed call of a tool, at most once',
+  summary: 'Make a governed call of a tool, or several in a row under one key, at most once',
   tag,
-  body: RunRequest,
-  answer: ActionAnswer,
+  body: RunBody,
+  answer: RunAnswer,
   refusals: ['tool_not_found', 'idempotency_mismatch'],
-  handle: async (input, { actions }) => {
-    const answer = await actions.run(callOf(input));
+  handle: async ({ tenant, actor, plan, body, header }, { actions, leases }) => {
+    if (isAgentRun(body)) return await leases.run({ tenant, actor, plan }, body);
+    const answer = await actions.run(callOf({ tenant, actor, body, header }));
     return new Reply(answer, { status: answer.decision === 'pending' ? 202 : 200 });
   },
 });
@@ -73,10 +81,10 @@ const resolve = route({
 
 export const actions = [run, list, get, resolve];
 
-type RunInput = RouteInput<undefined, undefined, typeof RunRequest>;
+type CallInput = Pick<RouteInput<undefined, undefined, typeof RunRequest>, 'tenant' | 'actor' | 'body' | 'header'>;
 
 /** `args.run_id` names the timeline and is no part of the call; headers may carry the key and the patience. */
-function callOf({ tenant, actor, body, header }: RunInput): GovernedCall {
+function callOf({ tenant, actor, body, header }: CallInput): GovernedCall {
   const { run_id: named, ...args } = body.args ?? {};
   const runId = named === undefined || named === null ? body.run_id : parseAt(RunId, named, ['args', 'run_id']);
   return {

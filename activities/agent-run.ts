@@ -1,0 +1,155 @@
+import type { ActionAnswer, ActionRequest } from '../src/contracts/action.ts';
+import { AgentRunInput, type AgentRunResult, type RunStep } from '../src/contracts/agent-run.ts';
+import type { LeaseEnding } from '../src/contracts/lease.ts';
+import { actionKeyOf } from '../src/domain/agent-run.ts';
+import { fingerprint } from '../src/domain/fingerprint.ts';
+import { type LeaseRecord, resultOf } from '../src/domain/lease.ts';
+import { grantedTtl, selfHosted } from '../src/domain/plan.ts';
+import { rehearse } from '../src/domain/rehearsal.ts';
+import { boundedAnswers } from '../src/domain/run-result.ts';
+import { actionWorkflowId } from '../src/domain/workflow-id.ts';
+import type { createAdmissions } from '../src/store/admissions.ts';
+import type { createLeases } from '../src/store/leases.ts';
+import type { createRunEndings, FinishedRun } from '../src/store/run-endings.ts';
+import type { createUsage } from '../src/store/usage.ts';
+import { faultsOf } from './faults.ts';
+import { type Invalid, type LeaseKey, type LeaseStanding, type OpenedLease, openedLease, standingOf } from './lease.ts';
+import { rehearsedAnswer } from './rehearsal.ts';
+
+export interface AgentRunDeps {
+  readonly admissions: ReturnType<typeof createAdmissions>;
+  readonly leases: ReturnType<typeof createLeases>;
+  readonly runEndings: ReturnType<typeof createRunEndings>;
+  readonly usage: ReturnType<typeof createUsage>;
+}
+
+/** One action of a run, ready to be started. */
+export interface RunCall {
+  readonly workflowId: string;
+  readonly request: ActionRequest;
+}
+
+/** A run as it is opened: its lease, what it is to do, and how the key stands where the lease is not to be had. */
+export interface OpenedRun extends OpenedLease {
+  readonly run: FinishedRun['run'];
+  readonly calls: readonly RunCall[];
+  readonly dryRun: boolean;
+  readonly found: AgentRunResult;
+}
+
+/** A run on its way to its end. */
+export interface EndingRun extends LeaseKey {
+  readonly leaseId: string;
+  readonly actor: string | null;
+  readonly run: FinishedRun['run'];
+  readonly workflowRunId: string;
+}
+
+/** Why a run ends: all was done, or what stopped it. */
+export type RunEnd = { readonly errorCode?: string; readonly canceled?: boolean };
+
+/** The steps of the `agentRun` workflow. */
+export function createAgentRunActivities({ admissions, leases, runEndings, usage }: AgentRunDeps) {
+  async function end(ending: EndingRun, answers: readonly ActionAnswer[], { errorCode, canceled }: RunEnd) {
+    const { tenant, key, leaseId, actor, run, workflowRunId } = ending;
+    const result = { actions: boundedAnswers(answers) };
+    const how: LeaseEnding = canceled
+      ? { state: 'canceled', reason: null }
+      : errorCode === undefined
+        ? { state: 'completed', result, resultHash: null }
+        : { state: 'failed', errorCode, errorHash: null, result };
+    const change = await runEndings.finish({ tenant, held: { key, leaseId, actor }, run, workflowRunId }, how);
+    if (change.kind === 'changed') return runResult(change.lease);
+    // Ended by its holder, or lost to another while no worker was there to renew it.
+    const lease = await leases.find(tenant, key);
+    if (lease?.leaseId === leaseId) return runResult(lease);
+    return { ...empty(key), status: 'failed' as const, error_code: 'expired', result, results: result.actions };
+  }
+
+  return {
+    /** Acquires the key for a run, or finds that it is held or finished. */
+    async openRun(input: unknown, workflowRunId: string): Promise<OpenedRun | Invalid> {
+      const { data, error } = AgentRunInput.safeParse(input);
+      if (error !== undefined) return { kind: 'invalid', message: faultsOf(error) };
+      const run = { runId: data.run_id ?? data.key, agentId: data.agent_id ?? null };
+      const opened = await leases.open({
+        tenant: data.tenant,
+        key: data.key,
+        ttlSeconds: grantedTtl(data.ttl, selfHosted),
+        owner: data.owner ?? null,
+        metadata: null,
+        retryFailed: data.retry_failed ?? false,
+        actor: data.actor ?? null,
+        run,
+        workflowRunId,
+      });
+      return {
+        ...openedLease(opened, await usage.aiThisMonth(data.tenant)),
+        run,
+        calls: callsOf(data, run.runId),
+        dryRun: data.dry_run ?? false,
+        found: runResult(opened.lease),
+      };
+    },
+
+    /** Gives the run's lease its whole time again; how it ended, where someone has ended it. */
+    async renewLease({ tenant, key }: LeaseKey, leaseId: string): Promise<LeaseStanding> {
+      return standingOf(await leases.renew(tenant, key, leaseId), leaseId);
+    },
+
+    /** Ends a run after the actions it has made. */
+    async finishRun(ending: EndingRun, steps: readonly RunStep[], how: RunEnd): Promise<AgentRunResult> {
+      return await end(ending, await runEndings.answers(ending.tenant, steps), how);
+    },
+
+    /** Decides a run's actions one after the other, calls nothing, and ends the run. */
+    async rehearseRun(ending: EndingRun, calls: readonly RunCall[]): Promise<AgentRunResult> {
+      const { tenant } = ending;
+      const rehearsed = await Promise.all(
+        calls.map(async ({ request: { agent_id: agentId, tool, args = {}, spend_usd: spendUsd } }) => ({
+          asked: { agentId, tool, args, argsHash: fingerprint(args), spendUsd },
+          facts: await admissions.facts({ tenant, agentId, tool }),
+        })),
+      );
+      const rulings = rehearse(rehearsed);
+      const unknown = rulings.findIndex(({ kind }) => kind === 'unknown_tool');
+      const decided = unknown < 0 ? rulings : rulings.slice(0, unknown);
+      const answers = decided.map((ruling, n) => {
+        const { workflowId } = calls[n] as RunCall;
+        const { policyVersion } = (rehearsed[n] as (typeof rehearsed)[number]).facts;
+        return rehearsedAnswer(ruling, { workflowId, runId: ending.run.runId, policyVersion, n: n + 1 });
+      });
+      return await end(ending, answers, unknown < 0 ? {} : { errorCode: 'tool_not_found' });
+    },
+  };
+}
+
+function callsOf(data: AgentRunInputParsed, runId: string): RunCall[] {
+  const { tenant, key, agent_id: agentId = '', actions = [], actor } = data;
+  return actions.map(({ tool, args: { run_id: _named, ...args } = {}, spend_usd }, index) => {
+    const idempotencyKey = actionKeyOf(key, index + 1);
+    return {
+      workflowId: actionWorkflowId(tenant, idempotencyKey),
+      request: {
+        tenant,
+        agent_id: agentId,
+        tool,
+        args,
+        run_id: runId,
+        idempotency_key: idempotencyKey,
+        of_run: true,
+        ...(spend_usd !== undefined && { spend_usd }),
+        ...(actor !== undefined && { actor }),
+      },
+    };
+  });
+}
+
+type AgentRunInputParsed = ReturnType<typeof AgentRunInput.parse>;
+
+const actionsIn = (lease: LeaseRecord): ActionAnswer[] =>
+  Array.isArray(lease.result?.actions) ? (lease.result.actions as ActionAnswer[]) : [];
+
+const runResult = (lease: LeaseRecord): AgentRunResult => ({ ...resultOf(lease), results: actionsIn(lease) });
+
+const empty = (key: string) => ({ ok: false, key, result_hash: null, done_at: null });

@@ -1,0 +1,58 @@
+import { sql } from 'kysely';
+import type { ActionAnswer } from '../contracts/action.ts';
+import type { RunStep } from '../contracts/agent-run.ts';
+import type { LeaseEnding } from '../contracts/lease.ts';
+import { type ActionRecord, answerOf, asRepeat } from '../domain/action.ts';
+import { actionColumns } from './actions.ts';
+import type { Database, Queries } from './database.ts';
+import { finish, type Held, type LeaseChange, type RunTimeline, renew, timelineOf } from './leases.ts';
+import { tell } from './trail.ts';
+
+/** A run that has come to its end. */
+export interface FinishedRun {
+  readonly tenant: string;
+  readonly held: Held;
+  readonly run: RunTimeline;
+  readonly workflowRunId: string;
+}
+
+const statuses = { completed: 'ok', failed: 'error', canceled: 'canceled' } as const;
+
+export const createRunEndings = (db: Database) => ({
+  /** What became of the actions that a run has made, in their order. */
+  async answers(tenant: string, steps: readonly RunStep[]): Promise<ActionAnswer[]> {
+    const { rows } = await sql<ActionRecord>`
+      select ${actionColumns}, step.n from json_array_elements_text(
+        ${JSON.stringify(steps.map(({ actionId }) => actionId))}::json) with ordinality as step(action_id, n)
+      join actions a on a.tenant = ${tenant} and a.action_id = step.action_id
+      order by step.n
+    `.execute(db);
+    return rows.map((row, n) => (steps[n]?.repeat ? asRepeat(answerOf(row)) : answerOf(row)));
+  },
+
+  /**
+   * Ends a run's lease and its timeline together, once: where the lease was ended by its holder or taken over, only the
+   * timeline is. Asked again for the same run, it changes nothing.
+   */
+  finish: ({ tenant, held, run, workflowRunId }: FinishedRun, ending: LeaseEnding): Promise<LeaseChange> =>
+    db.transaction().execute(async (tx) => {
+      await sql`select pg_advisory_xact_lock(hashtextextended(${`run/${workflowRunId}`}, 0))`.execute(tx);
+      // Its time may have passed while no worker was there: as long as nobody took the key, it is still this run's.
+      await renew(tx, tenant, held.key, held.leaseId);
+      const change = await finish(tx, tenant, held, ending);
+      if (!(await isFinished(tx, tenant, run.runId, workflowRunId))) {
+        const status = change.kind === 'changed' ? statuses[ending.state] : 'canceled';
+        const message = ending.state === 'failed' ? { message: ending.errorCode } : {};
+        await tell(tx, timelineOf({ tenant, workflowRunId }, run), { type: 'run_finished', status, ...message });
+      }
+      return change;
+    }),
+});
+
+async function isFinished(tx: Queries, tenant: string, runId: string, workflowRunId: string): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from events
+    where tenant = ${tenant} and run_id = ${runId} and type = 'run_finished' and req_id = ${workflowRunId}
+  `.execute(tx);
+  return rows.length > 0;
+}
