@@ -25,7 +25,7 @@ module.exports = {
     only(
       'domain-is-pure',
       '^src/domain/',
-      '^(src/domain/|src/contracts/|crypto$|node_modules/(canonicalize|zod)/)',
+      '^(src/domain/|src/contracts/|crypto$|node_modules/(canonicalize|zod|@bufbuild/(cel|cel-spec|protobuf))/)',
       'The domain does no I/O; hashing is none',
     ),
     only(

@@ -1,7 +1,7 @@
 import { type ActionAnswer, ActionRequest } from '../src/contracts/action.ts';
 import type { JsonObject } from '../src/contracts/common.ts';
 import { answerOf, asRepeat } from '../src/domain/action.ts';
-import { type Facts, rule } from '../src/domain/admission.ts';
+import { type Facts, type Ruling, rule } from '../src/domain/admission.ts';
 import { fingerprint } from '../src/domain/fingerprint.ts';
 import { mayBeAction } from '../src/domain/workflow-id.ts';
 import type { createAdmissions } from '../src/store/admissions.ts';
@@ -47,9 +47,8 @@ export const createAdmissionActivities = ({ admissions }: AdmissionDeps) => ({
   async admit(request: unknown, identity: ActionIdentity): Promise<Admission> {
     const described = describe(request, identity);
     if ('kind' in described) return described;
-    const { spendUsd, actor, ...rest } = described;
-    const action = { ...rest, argsHash: fingerprint(rest.args), actor: actor ?? null };
-    const { ruling, facts } = await admissions.admit(action, (known) => rule({ ...action, spendUsd }, known));
+    const action = { ...described, argsHash: fingerprint(described.args), actor: described.actor ?? null };
+    const { ruling, facts } = await admissions.admit(action, (known) => rule(action, known));
     switch (ruling.kind) {
       case 'allow':
         return callOf(described, facts);
@@ -94,7 +93,7 @@ function describe(request: unknown, identity: ActionIdentity): DescribedAction |
 
 const blocked = (
   action: DescribedAction,
-  denial: { readonly reason: ActionAnswer['policy_reason']; readonly risk: ActionAnswer['risk_level'] },
+  denial: Extract<Ruling, { kind: 'deny' }>,
   policyVersion: number | null,
 ): ActionAnswer => ({
   ok: false,
@@ -108,4 +107,5 @@ const blocked = (
   run_id: action.runId,
   spend_usd: 0,
   policy_version: policyVersion,
+  ...(denial.condition !== undefined && { condition: denial.condition }),
 });

@@ -24,5 +24,6 @@ export function rehearsedAnswer(ruling: Ruling, { workflowId, runId, policyVersi
     run_id: runId,
     spend_usd: ruling.kind === 'allow' ? toUsd(ruling.spendMicros) : 0,
     policy_version: policyVersion,
+    ...(denial?.condition !== undefined && { condition: denial.condition }),
   };
 }

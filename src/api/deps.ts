@@ -3,6 +3,7 @@ import type { Config } from '../config.ts';
 import type { TargetGuard } from '../dispatch/guard.ts';
 import type { Actions } from '../engine/actions.ts';
 import type { Agents } from '../engine/agents.ts';
+import type { Decisions } from '../engine/decisions.ts';
 import type { Leases } from '../engine/leases.ts';
 import type { Locks } from '../engine/locks.ts';
 import type { Stores } from '../store/stores.ts';
@@ -17,6 +18,7 @@ export interface ApiDeps {
   readonly leases: Leases;
   readonly actions: Actions;
   readonly agents: Agents;
+  readonly decisions: Decisions;
   /** Rejects while Temporal does not answer. */
   readonly pingTemporal: () => Promise<void>;
   /** Whether the worker of this process, if it has one, is at work. */

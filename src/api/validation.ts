@@ -6,6 +6,8 @@ export interface Invalid {
   readonly loc: ReadonlyArray<string | number>;
   readonly msg: string;
   readonly input: unknown;
+  /** Where in the input, for what has places of its own. */
+  readonly ctx?: Readonly<Record<string, unknown>>;
 }
 
 /** A request that does not have the shape its route asks for. */

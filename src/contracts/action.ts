@@ -31,14 +31,19 @@ export const PolicyReason = z.enum([
   'tool_disabled',
   'tool_explicitly_blocked',
   'tool_not_in_allowed_list',
+  'condition_not_met',
   'max_calls_per_tool_exceeded',
   'max_actions_per_hour_exceeded',
   'max_spend_usd_per_day_exceeded',
+  'approval_required',
   'tool_idempotency',
   'tool_error',
   'in_doubt',
 ]);
 export type PolicyReason = z.output<typeof PolicyReason>;
+
+/** The condition of the policy that was not met, where `policy_reason` is `condition_not_met`. */
+const ConditionName = z.string().optional();
 
 /** Body of mode B of `POST /v1/ai/run`, and the result of the `governedAction` workflow. */
 export const ActionAnswer = z
@@ -54,6 +59,7 @@ export const ActionAnswer = z
     run_id: z.string(),
     spend_usd: z.number(),
     policy_version: z.int().nullable(),
+    condition: ConditionName,
   })
   .meta({ id: 'ActionAnswer' });
 export type ActionAnswer = z.output<typeof ActionAnswer>;
@@ -79,6 +85,7 @@ export const Action = z
     decision: Decision,
     policy_reason: PolicyReason,
     policy_version: z.int().nullable(),
+    condition: ConditionName,
     risk_level: RiskLevel,
     spend_usd: z.number(),
     fence: z.int().nullable(),

@@ -12,6 +12,7 @@ export const refusals = {
   lease_not_found: { status: 404, message: 'No lease is known under this key' },
   run_not_found: { status: 404, message: 'No event is known under this run' },
   policy_not_found: { status: 404, message: 'This agent has no policy' },
+  decision_not_found: { status: 404, message: 'No decision is known under this id' },
   action_not_found: { status: 404, message: 'No such action' },
   unknown_tools: { status: 400, message: 'The policy names tools that are not registered' },
   lease_mismatch: { status: 409, message: 'The lease is held under another lease_id' },

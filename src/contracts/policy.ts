@@ -1,8 +1,25 @@
 import { z } from 'zod';
-import { AgentId, optional, ToolName, Usd } from './common.ts';
+import { AgentId, optional, ToolName, text, Usd } from './common.ts';
 
 const count = z.int().min(0).max(1_000_000_000);
 const tools = z.array(ToolName).max(1000);
+
+/**
+ * A rule on the arguments of calls: an expression of CEL (https://cel.dev) over `args`, `agent`, `tool`, `spend_usd` and
+ * `time` that has to be true. It is about the named tools, or about all.
+ */
+export const Condition = z
+  .object({
+    name: text(64).meta({ example: 'small-refunds' }),
+    expression: text(1024).meta({ example: 'args.amount <= 100.0 && args.currency == "usd"' }),
+    tools: optional(tools),
+  })
+  .meta({ id: 'Condition' });
+export type Condition = z.output<typeof Condition>;
+
+const named = (conditions: readonly Condition[]) =>
+  new Set(conditions.map(({ name }) => name)).size === conditions.length;
+const conditions = z.array(Condition).max(50).refine(named, { error: 'Conditions should have names of their own' });
 
 /** What a policy may hold. A field that is absent limits nothing; a limit of 0 allows nothing. */
 export const Policy = z
@@ -13,6 +30,11 @@ export const Policy = z
     max_spend_usd_per_day: optional(Usd),
     max_calls_per_tool: optional(z.record(ToolName, count)),
     pricing_rules: optional(z.array(z.object({ tool: ToolName, price_usd: Usd })).max(1000)),
+    conditions: optional(conditions),
+    /** Tools whose every call waits for a person. */
+    require_approval: optional(tools),
+    /** Tools that a condition does not block where it cannot be evaluated. */
+    fail_open_tools: optional(tools),
   })
   .meta({ id: 'Policy' });
 export type Policy = z.output<typeof Policy>;
@@ -41,5 +63,8 @@ export const toolsNamedIn = (policy: Policy): string[] => [
     ...(policy.blocked_tools ?? []),
     ...Object.keys(policy.max_calls_per_tool ?? {}),
     ...(policy.pricing_rules ?? []).map((rule) => rule.tool),
+    ...(policy.conditions ?? []).flatMap((condition) => condition.tools ?? []),
+    ...(policy.require_approval ?? []),
+    ...(policy.fail_open_tools ?? []),
   ]),
 ];

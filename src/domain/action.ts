@@ -19,6 +19,8 @@ export interface ActionRecord {
   readonly runId: string;
   /** Whether it is one of several of an `agentRun`, which tells of its own end on the timeline. */
   readonly ofRun: boolean;
+  /** The condition of the policy that was not met, where that is why it was blocked. */
+  readonly condition: string | null;
   readonly actor: string | null;
   readonly result: JsonObject | null;
 }
@@ -51,6 +53,7 @@ export const answerOf = (action: ActionRecord): ActionAnswer => ({
   run_id: action.runId,
   spend_usd: action.status === 'blocked' || action.status === 'failed' ? 0 : toUsd(action.spendMicros),
   policy_version: action.policyVersion,
+  ...(action.condition !== null && { condition: action.condition }),
 });
 
 /**

@@ -1,7 +1,7 @@
-import type { PolicyReason, RiskLevel } from '../contracts/action.ts';
+import type { JsonObject } from '../contracts/common.ts';
 import type { Policy } from '../contracts/policy.ts';
 import type { ActionRecord } from './action.ts';
-import { judgeCall, judgeLimits, spendMicros, type Used, type Verdict } from './policy.ts';
+import { type Call, type Considered, judge, spendMicros, type Used, type Verdict } from './policy.ts';
 
 /** All that a ruling is made of, read under the lock of the agent's ledger row. */
 export interface Facts {
@@ -16,6 +16,8 @@ export interface Facts {
   /** The tenant refuses agents that have no policy. */
   readonly defaultDeny: boolean;
   readonly used: Used;
+  /** The database's clock. */
+  readonly now: Date;
 }
 
 export interface RegisteredTool {
@@ -32,7 +34,7 @@ export type Ruling =
   | { readonly kind: 'in_doubt'; readonly previous: ActionRecord }
   | { readonly kind: 'mismatch' }
   | { readonly kind: 'unknown_tool' }
-  | { readonly kind: 'deny'; readonly reason: PolicyReason; readonly risk: RiskLevel }
+  | Extract<Verdict, { kind: 'deny' }>
   | { readonly kind: 'allow'; readonly spendMicros: number; readonly toolScope: string };
 
 /** What an action asks for, as far as a ruling looks at it. */
@@ -40,6 +42,8 @@ export interface Asked {
   readonly agentId: string;
   readonly tool: string;
   readonly argsHash: string;
+  /** Without `run_id`, which only names the timeline. */
+  readonly args: JsonObject;
   readonly spendUsd: number | undefined;
 }
 
@@ -64,27 +68,26 @@ export const sameCall = (asked: Pick<Asked, 'agentId' | 'tool' | 'argsHash'>, ac
   asked.agentId === action.agentId && asked.tool === action.tool && asked.argsHash === action.argsHash;
 
 function admit(asked: Asked, facts: Facts): Ruling {
-  const { tool, policy = {}, agentEnabled } = facts;
-  if (tool === undefined) return { kind: 'unknown_tool' };
-  const spend = spendMicros(asked.spendUsd, tool, policy);
-  const call = { tool: tool.name, spendMicros: spend, agentEnabled, toolEnabled: tool.enabled };
-  const verdict = firstDenial(
-    () => judgeCall(call, policy),
-    () => withoutPolicy(facts),
-    () => judgeLimits(call, policy, facts.used),
-  );
-  return verdict.kind === 'deny' ? verdict : { kind: 'allow', spendMicros: spend, toolScope: tool.scope };
+  const considered = consider(asked, facts);
+  if (considered === undefined) return { kind: 'unknown_tool' };
+  const verdict = judge(considered);
+  if (verdict.kind === 'deny') return verdict;
+  return { kind: 'allow', spendMicros: considered.call.spendMicros, toolScope: considered.toolScope };
 }
 
-const withoutPolicy = (facts: Facts): Verdict =>
-  facts.policy === undefined && facts.defaultDeny
-    ? { kind: 'deny', reason: 'tool_not_in_allowed_list', risk: 'medium' }
-    : { kind: 'allow' };
-
-function firstDenial(...checks: ReadonlyArray<() => Verdict>): Verdict {
-  for (const check of checks) {
-    const verdict = check();
-    if (verdict.kind === 'deny') return verdict;
-  }
-  return { kind: 'allow' };
+/** What a policy is held against, out of what was asked and what is known; undefined where the tool is unknown. */
+export function consider(asked: Asked, facts: Facts): (Considered & { readonly toolScope: string }) | undefined {
+  const { tool, policy = {}, agentEnabled, used } = facts;
+  if (tool === undefined) return undefined;
+  const call: Call = {
+    agent: asked.agentId,
+    tool: tool.name,
+    args: asked.args,
+    time: facts.now,
+    spendMicros: spendMicros(asked.spendUsd, tool, policy),
+    agentEnabled,
+    toolEnabled: tool.enabled,
+    policyMissing: facts.policy === undefined && facts.defaultDeny,
+  };
+  return { call, policy, used, toolScope: tool.scope };
 }

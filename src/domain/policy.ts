@@ -1,13 +1,15 @@
 import type { PolicyReason, RiskLevel } from '../contracts/action.ts';
 import type { Policy } from '../contracts/policy.ts';
-import { toMicros } from './money.ts';
+import { findings, type Subject } from './condition/condition.ts';
+import { toMicros, toUsd } from './money.ts';
 
-/** What is known of a call before any of its agent's spending is looked at. */
-export interface Call {
-  readonly tool: string;
+/** What is known of a call when it is ruled on. */
+export interface Call extends Omit<Subject, 'spendUsd'> {
   readonly spendMicros: number;
   readonly agentEnabled: boolean;
   readonly toolEnabled: boolean;
+  /** The agent has no policy, and its tenant refuses agents that have none. */
+  readonly policyMissing: boolean;
 }
 
 /** What the agent has used in the fixed UTC windows around now; money counts while held and once spent. */
@@ -17,40 +19,115 @@ export interface Used {
   readonly microsToday: number;
 }
 
+/** All that a policy is held against. The caller holds the ledger's row lock while what is `used` must not change. */
+export interface Considered {
+  readonly call: Call;
+  readonly policy: Policy;
+  readonly used: Used;
+}
+
 export type Verdict =
   | { readonly kind: 'allow' }
-  | { readonly kind: 'deny'; readonly reason: PolicyReason; readonly risk: RiskLevel };
+  /** `condition` is the name of the one that was not met. */
+  | {
+      readonly kind: 'deny';
+      readonly reason: PolicyReason;
+      readonly risk: RiskLevel;
+      readonly condition?: string;
+    };
 
-const allow: Verdict = { kind: 'allow' };
-const deny = (reason: PolicyReason, risk: RiskLevel): Verdict => ({ kind: 'deny', reason, risk });
-
-/** What can be said without the ledger: switches, then lists. A block beats an allow. */
-export function judgeCall(call: Call, policy: Policy): Verdict {
-  if (!call.agentEnabled) return deny('agent_disabled', 'high');
-  if (!call.toolEnabled) return deny('tool_disabled', 'medium');
-  if (policy.blocked_tools?.includes(call.tool)) return deny('tool_explicitly_blocked', 'high');
-  const allowed = policy.allowed_tools ?? [];
-  if (allowed.length > 0 && !allowed.includes(call.tool)) return deny('tool_not_in_allowed_list', 'medium');
-  return allow;
+/** What one check of a policy found. */
+export interface Check {
+  readonly passed: boolean;
+  /** What was compared, for who wants to understand it. */
+  readonly detail?: Record<string, unknown>;
+  readonly condition?: string;
 }
 
-/** What the ledger says, in the order in which a caller can act on it. The caller holds the ledger's row lock. */
-export function judgeLimits(call: Call, policy: Policy, used: Used): Verdict {
-  const maxCalls = limitFor(policy.max_calls_per_tool, call.tool);
-  if (maxCalls !== undefined && used.toolCallsToday >= maxCalls) return deny('max_calls_per_tool_exceeded', 'medium');
-  const maxActions = policy.max_actions_per_hour;
-  if (maxActions !== undefined && used.actionsThisHour >= maxActions)
-    return deny('max_actions_per_hour_exceeded', 'medium');
-  const cap = policy.max_spend_usd_per_day;
-  // A free call is allowed under a budget of 0 (contract, section 14).
-  if (cap !== undefined && call.spendMicros > 0 && used.microsToday + call.spendMicros > toMicros(cap)) {
-    return deny('max_spend_usd_per_day_exceeded', 'high');
+interface NamedCheck {
+  readonly reason: PolicyReason;
+  readonly risk: RiskLevel;
+  readonly check: (considered: Considered) => Check;
+}
+
+const lists = (tools: readonly string[] | undefined, tool: string): boolean => tools?.includes(tool) ?? false;
+
+/** Every check in the order in which the first reason is told (contract, section 5). A block beats an allow. */
+const checks: readonly NamedCheck[] = [
+  { reason: 'agent_disabled', risk: 'high', check: ({ call }) => ({ passed: call.agentEnabled }) },
+  { reason: 'tool_disabled', risk: 'medium', check: ({ call }) => ({ passed: call.toolEnabled }) },
+  {
+    reason: 'tool_explicitly_blocked',
+    risk: 'high',
+    check: ({ call, policy }) => ({ passed: !lists(policy.blocked_tools, call.tool) }),
+  },
+  { reason: 'tool_not_in_allowed_list', risk: 'medium', check: allowedList },
+  { reason: 'condition_not_met', risk: 'medium', check: conditionsMet },
+  { reason: 'max_calls_per_tool_exceeded', risk: 'medium', check: callsPerTool },
+  { reason: 'max_actions_per_hour_exceeded', risk: 'medium', check: actionsPerHour },
+  { reason: 'max_spend_usd_per_day_exceeded', risk: 'high', check: spendPerDay },
+  {
+    reason: 'approval_required',
+    risk: 'medium',
+    check: ({ call, policy }) => ({ passed: !lists(policy.require_approval, call.tool) }),
+  },
+];
+
+/** Whether a policy lets a call through, or the first reason why not. */
+export function judge(considered: Considered): Verdict {
+  for (const { reason, risk, check } of checks) {
+    const { passed, condition } = check(considered);
+    if (!passed) return { kind: 'deny', reason, risk, ...(condition !== undefined && { condition }) };
   }
-  return allow;
+  return { kind: 'allow' };
 }
 
-const limitFor = (limits: Readonly<Record<string, number>> | undefined, tool: string): number | undefined =>
-  limits !== undefined && Object.hasOwn(limits, tool) ? limits[tool] : undefined;
+/** A check by its name, which is the reason it denies with. */
+export interface ExplainedCheck extends Check {
+  readonly check: PolicyReason;
+}
+
+/** What each check says, also those behind the first that does not pass. */
+export const explain = (considered: Considered): ExplainedCheck[] =>
+  checks.map(({ reason, check }) => ({ check: reason, ...check(considered) }));
+
+function allowedList({ call, policy }: Considered): Check {
+  if (call.policyMissing) return { passed: false, detail: { default_deny: true } };
+  const { allowed_tools: allowed = [] } = policy;
+  return { passed: allowed.length === 0 || allowed.includes(call.tool) };
+}
+
+/** What cannot be evaluated denies, unless the policy lets this tool through then. */
+function conditionsMet({ call, policy }: Considered): Check {
+  const { conditions = [], fail_open_tools } = policy;
+  if (conditions.length === 0) return { passed: true };
+  const failsOpen = lists(fail_open_tools, call.tool);
+  const found = findings(conditions, { ...call, spendUsd: toUsd(call.spendMicros) });
+  const unmet = found.find(({ holds, error }) => !holds && !(failsOpen && error !== undefined));
+  const detail = { conditions: found };
+  return unmet === undefined ? { passed: true, detail } : { passed: false, detail, condition: unmet.name };
+}
+
+function callsPerTool({ call, policy, used }: Considered): Check {
+  const limits = policy.max_calls_per_tool;
+  const limit = limits !== undefined && Object.hasOwn(limits, call.tool) ? limits[call.tool] : undefined;
+  return limited(limit, used.toolCallsToday);
+}
+
+function actionsPerHour({ policy, used }: Considered): Check {
+  return limited(policy.max_actions_per_hour, used.actionsThisHour);
+}
+
+const limited = (limit: number | undefined, used: number): Check =>
+  limit === undefined ? { passed: true } : { passed: used < limit, detail: { limit, used } };
+
+function spendPerDay({ call, policy, used }: Considered): Check {
+  const cap = policy.max_spend_usd_per_day;
+  if (cap === undefined) return { passed: true };
+  const detail = { limit: cap, used: toUsd(used.microsToday), spend_usd: toUsd(call.spendMicros) };
+  // A free call is allowed under a budget of 0 (contract, section 14).
+  return { passed: call.spendMicros === 0 || used.microsToday + call.spendMicros <= toMicros(cap), detail };
+}
 
 /** The largest of what the agent says, the policy prices and the tool costs: an agent cannot talk its spend down. */
 export function spendMicros(

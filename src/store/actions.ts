@@ -9,7 +9,8 @@ import { all, behind, microsOf } from './pages.ts';
 const listedColumns = sql`
   a.action_id as "actionId", a.workflow_id as "workflowId", a.agent_id as "agentId", a.tool, a.tool_scope as "toolScope",
   a.args_hash as "argsHash", a.spend_micros as "spendMicros", a.status, a.policy_reason as "policyReason",
-  a.policy_version as "policyVersion", a.risk_level as "riskLevel", a.fence, a.run_id as "runId", a.of_run as "ofRun", a.actor`;
+  a.policy_version as "policyVersion", a.risk_level as "riskLevel", a.fence, a.run_id as "runId", a.of_run as "ofRun",
+  a.condition, a.actor`;
 
 /** The columns of an {@link ActionRecord}, named as its fields; `a` is the table. */
 export const actionColumns = sql`${listedColumns}, a.result`;

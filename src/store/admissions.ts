@@ -3,6 +3,7 @@ import type { ActionAnswer } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
 import { answerOf, asRepeat } from '../domain/action.ts';
 import type { Facts, Ruling } from '../domain/admission.ts';
+import { ruledOn } from '../domain/ruled-on.ts';
 import type { UsageKind } from '../domain/usage.ts';
 import { closeOrphan } from './abandonments.ts';
 import type { Database, Queries } from './database.ts';
@@ -19,6 +20,7 @@ export interface NewAction {
   readonly tool: string;
   readonly args: JsonObject;
   readonly argsHash: string;
+  readonly spendUsd: number | undefined;
   readonly runId: string;
   readonly ofRun: boolean;
   readonly actor: string | null;
@@ -134,21 +136,29 @@ async function note(
 }
 
 async function refuse(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling & { kind: 'deny' }): Promise<void> {
-  const { reason, risk } = ruling;
+  const { reason, risk, condition = null } = ruling;
   await sql`
     insert into actions (action_id, tenant, workflow_id, agent_id, tool, tool_scope, args, args_hash, spend_micros, hold,
-                         ledger_day, status, policy_reason, policy_version, risk_level, run_id, of_run, actor, done_at)
+                         ledger_day, status, policy_reason, policy_version, risk_level, run_id, of_run, actor, condition, ruled_on,
+                         done_at)
     values (${action.actionId}, ${action.tenant}, ${action.workflowId}, ${action.agentId}, ${action.tool},
             ${facts.tool?.scope ?? 'global'}, ${JSON.stringify(action.args)}, ${action.argsHash}, 0, 'none', ${today},
             'blocked', ${reason}, ${facts.policyVersion}, ${risk}, ${action.runId}, ${action.ofRun}, ${action.actor},
-            clock_timestamp())
+            ${condition}, ${JSON.stringify(ruledOn(action, facts))}, clock_timestamp())
   `.execute(tx);
-  await note(tx, action, [{ type: 'tool_result', status: 'blocked', message: reason }], 'ai_blocked', {
-    ...auditOf(action, { type: 'action_blocked', decision: 'blocked', allowed: false }),
-    policyReason: reason,
-    policyVersion: facts.policyVersion,
-    riskLevel: risk,
-  });
+  await note(
+    tx,
+    action,
+    [{ type: 'tool_result', status: 'blocked', message: condition === null ? reason : `${reason}: ${condition}` }],
+    'ai_blocked',
+    {
+      ...auditOf(action, { type: 'action_blocked', decision: 'blocked', allowed: false }),
+      policyReason: reason,
+      policyVersion: facts.policyVersion,
+      riskLevel: risk,
+      ...(condition !== null && { detail: { condition } }),
+    },
+  );
 }
 
 async function hold(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling & { kind: 'allow' }): Promise<void> {
@@ -172,11 +182,11 @@ async function hold(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling
       where tenant = ${tenant} and agent_id = ${agentId} and day = ${today}
     ), action as (
       insert into actions (action_id, tenant, workflow_id, agent_id, tool, tool_scope, args, args_hash, spend_micros, hold,
-                           ledger_day, status, policy_reason, policy_version, risk_level, fence, run_id, of_run, actor)
+                           ledger_day, status, policy_reason, policy_version, risk_level, fence, run_id, of_run, actor, ruled_on)
       values (${action.actionId}, ${tenant}, ${action.workflowId}, ${agentId}, ${tool}, ${ruling.toolScope},
               ${JSON.stringify(action.args)}, ${action.argsHash}, ${spendMicros}, 'held', ${today}, 'running', 'ok',
               ${facts.policyVersion}, 'low', ${(facts.previous?.fence ?? 0) + 1}, ${action.runId}, ${action.ofRun},
-              ${action.actor})
+              ${action.actor}, ${JSON.stringify(ruledOn(action, facts))})
     ), audited as (${appendAudit([audit])}), timeline as (${appendEvents(action, entries)})
     ${touchRun(action, entries)}
   `.execute(tx);

@@ -14,6 +14,7 @@ interface FactsRow {
   tool: Facts['tool'] | null;
   policy: unknown;
   version: number | null;
+  now: Date;
   own: ActionRecord | null;
   previous: Facts['previous'] | null;
 }
@@ -43,7 +44,7 @@ export async function readFacts(db: Queries, of: FactsOf, { lock }: { lock: bool
            coalesce(max(tool_calls_today), 0) as tool_calls_today from (${row}) row`;
   const { rows } = await sql<FactsRow>`
     with ledger as materialized (${lock ? sql`${row} for update` : rowOrZeros})
-    select ledger.*, g.is_enabled, n.default_deny, to_json(t) as tool, p.policy, p.version,
+    select ledger.*, g.is_enabled, n.default_deny, to_json(t) as tool, p.policy, p.version, now() as now,
            to_json(own) as own, to_json(previous) as previous
     from ledger
     left join agents g on g.tenant = ${tenant} and g.agent_id = ${agentId}
@@ -72,6 +73,7 @@ const toFacts = (row: FactsRow): Facts => ({
   policyVersion: row.version,
   agentEnabled: row.is_enabled ?? true,
   defaultDeny: row.default_deny ?? false,
+  now: row.now,
   used: {
     actionsThisHour: row.actions_this_hour,
     toolCallsToday: row.tool_calls_today,

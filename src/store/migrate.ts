@@ -6,6 +6,7 @@ import * as actionLists from './migrations/0003-action-lists.ts';
 import * as usageDays from './migrations/0004-usage-days.ts';
 import * as auditLists from './migrations/0005-audit-lists.ts';
 import * as agentRuns from './migrations/0007-agent-runs.ts';
+import * as decisions from './migrations/0008-decisions.ts';
 
 /** In the order of their names; a name that has run somewhere is never changed. */
 const migrations: Record<string, Migration> = {
@@ -15,6 +16,7 @@ const migrations: Record<string, Migration> = {
   '0004-usage-days': usageDays,
   '0005-audit-lists': auditLists,
   '0007-agent-runs': agentRuns,
+  '0008-decisions': decisions,
 };
 
 /**

@@ -40,6 +40,10 @@ export const createPolicies = (db: Database) => ({
     });
   },
 
+  /** The tools a policy names that its agent does not have. */
+  unknownTools: (tenant: string, agentId: string, policy: Policy): Promise<string[]> =>
+    missingTools(db, tenant, agentId, toolsNamedIn(policy)),
+
   /** The version in force of every agent that has one. */
   async list(tenant: string): Promise<PolicyAnswer[]> {
     const { rows } = await sql<Row>`

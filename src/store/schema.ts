@@ -100,6 +100,8 @@ export interface Actions {
   fence: number | null;
   run_id: string;
   of_run: Defaulted<boolean>;
+  condition: string | null;
+  ruled_on: Json<Record<string, unknown>> | null;
   actor: string | null;
   result: Json<Record<string, unknown>> | null;
   error: string | null;

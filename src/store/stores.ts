@@ -6,6 +6,7 @@ import { createAgents } from './agents.ts';
 import { createAudit } from './audit.ts';
 import { createClaims } from './claims.ts';
 import { openDatabase } from './database.ts';
+import { createDecisions } from './decisions.ts';
 import { createFeed } from './feed.ts';
 import { createKeys } from './keys.ts';
 import { createLeases } from './leases.ts';
@@ -39,6 +40,7 @@ export function createStores(config: StoreConfig) {
     agents: createAgents(db),
     audit: createAudit(db),
     claims: createClaims(db, secrets),
+    decisions: createDecisions(db),
     feed: createFeed(db),
     keys: createKeys(db),
     leases: createLeases(db),

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Policy } from '../../src/contracts/policy.ts';
 import { toMicros, toUsd } from '../../src/domain/money.ts';
-import { judgeCall, judgeLimits, spendMicros, type Used } from '../../src/domain/policy.ts';
+import { type Call, judge, spendMicros, type Used } from '../../src/domain/policy.ts';
 
 const names = ['a', 'b', 'c', '__proto__', 'constructor'];
 const tool = fc.constantFrom(...names);
@@ -17,7 +17,22 @@ const policies: fc.Arbitrary<Policy> = fc.record(
   },
   { requiredKeys: [] },
 );
-const calls = fc.record({
+const nothing: Used = { actionsThisHour: 0, toolCallsToday: 0, microsToday: 0 };
+const open: Call = {
+  agent: 'agent',
+  tool: 'a',
+  args: {},
+  time: new Date(0),
+  spendMicros: 1,
+  agentEnabled: true,
+  toolEnabled: true,
+  policyMissing: false,
+};
+const calls: fc.Arbitrary<Call> = fc.record({
+  agent: fc.constant('agent'),
+  args: fc.constant({}),
+  time: fc.constant(new Date(0)),
+  policyMissing: fc.boolean(),
   tool,
   spendMicros: fc.nat(10_000_000),
   agentEnabled: fc.boolean(),
@@ -34,7 +49,7 @@ describe('a policy', () => {
     fc.assert(
       fc.property(calls, policies, (call, policy) => {
         const blocked = { ...policy, blocked_tools: [...(policy.blocked_tools ?? []), call.tool] };
-        expect(judgeCall(call, blocked).kind).toBe('deny');
+        expect(judge({ call, policy: blocked, used: nothing }).kind).toBe('deny');
       }),
     );
   });
@@ -42,9 +57,12 @@ describe('a policy', () => {
   test('allows only listed tools where it lists any, and every tool where it lists none', () => {
     fc.assert(
       fc.property(calls, policies, (call, policy) => {
-        const open = { ...call, agentEnabled: true, toolEnabled: true };
         const listed = policy.allowed_tools ?? [];
-        const free = judgeCall(open, { ...policy, blocked_tools: [] });
+        const free = judge({
+          call: { ...open, tool: call.tool },
+          policy: { allowed_tools: listed, blocked_tools: [] },
+          used: nothing,
+        });
         expect(free.kind).toBe(listed.length === 0 || listed.includes(call.tool) ? 'allow' : 'deny');
       }),
     );
@@ -57,26 +75,34 @@ describe('a policy', () => {
       max_calls_per_tool: { a: 0 },
       max_actions_per_hour: 0,
       max_spend_usd_per_day: 0,
+      conditions: [{ name: 'never', expression: 'false' }],
+      require_approval: ['a'],
     };
-    const call = { tool: 'a', spendMicros: 1, agentEnabled: false, toolEnabled: false };
-    const none: Used = { actionsThisHour: 0, toolCallsToday: 0, microsToday: 0 };
+    const call = { ...open, agentEnabled: false, toolEnabled: false };
+    const enabled = { ...call, agentEnabled: true, toolEnabled: true };
+    const listed = { ...all, blocked_tools: [], allowed_tools: ['a'] };
+    const met = { ...listed, conditions: [] };
     const reasons = [
-      judgeCall(call, all),
-      judgeCall({ ...call, agentEnabled: true }, all),
-      judgeCall({ ...call, agentEnabled: true, toolEnabled: true }, all),
-      judgeCall({ ...call, agentEnabled: true, toolEnabled: true }, { ...all, blocked_tools: [] }),
-      judgeLimits(call, all, none),
-      judgeLimits(call, { ...all, max_calls_per_tool: {} }, none),
-      judgeLimits(call, { ...all, max_calls_per_tool: {}, max_actions_per_hour: 1 }, none),
+      judge({ call, policy: all, used: nothing }),
+      judge({ call: { ...call, agentEnabled: true }, policy: all, used: nothing }),
+      judge({ call: enabled, policy: all, used: nothing }),
+      judge({ call: enabled, policy: { ...all, blocked_tools: [] }, used: nothing }),
+      judge({ call: enabled, policy: listed, used: nothing }),
+      judge({ call: enabled, policy: met, used: nothing }),
+      judge({ call: enabled, policy: { ...met, max_calls_per_tool: {} }, used: nothing }),
+      judge({ call: enabled, policy: { ...met, max_calls_per_tool: {}, max_actions_per_hour: 1 }, used: nothing }),
+      judge({ call: enabled, policy: { require_approval: ['a'] }, used: nothing }),
     ].map((verdict) => (verdict.kind === 'deny' ? verdict.reason : verdict.kind));
     expect(reasons).toEqual([
       'agent_disabled',
       'tool_disabled',
       'tool_explicitly_blocked',
       'tool_not_in_allowed_list',
+      'condition_not_met',
       'max_calls_per_tool_exceeded',
       'max_actions_per_hour_exceeded',
       'max_spend_usd_per_day_exceeded',
+      'approval_required',
     ]);
   });
 
@@ -85,12 +111,11 @@ describe('a policy', () => {
       fc.property(fc.array(fc.nat(3_000_000)), fc.nat(10), (spends, capUsd) => {
         let microsToday = 0;
         for (const spend of spends) {
-          const call = { tool: 'a', spendMicros: spend, agentEnabled: true, toolEnabled: true };
-          const verdict = judgeLimits(
-            call,
-            { max_spend_usd_per_day: capUsd },
-            { actionsThisHour: 0, toolCallsToday: 0, microsToday },
-          );
+          const verdict = judge({
+            call: { ...open, spendMicros: spend },
+            policy: { max_spend_usd_per_day: capUsd },
+            used: { ...nothing, microsToday },
+          });
           if (verdict.kind === 'allow') microsToday += spend;
           expect(microsToday).toBeLessThanOrEqual(toMicros(capUsd));
         }
@@ -106,7 +131,8 @@ describe('a policy', () => {
           toolCallsToday: one.toolCallsToday + more.toolCallsToday,
           microsToday: one.microsToday + more.microsToday,
         };
-        if (judgeLimits(call, policy, one).kind === 'deny') expect(judgeLimits(call, policy, sum).kind).toBe('deny');
+        const denied = judge({ call, policy, used: one }).kind === 'deny';
+        if (denied) expect(judge({ call, policy, used: sum }).kind).toBe('deny');
       }),
     );
   });

@@ -4,6 +4,7 @@ import { actions } from './actions.ts';
 import { agents } from './agents.ts';
 import { audit } from './audit.ts';
 import { checkLock } from './check-lock.ts';
+import { decisions } from './decisions.ts';
 import { leases } from './leases.ts';
 import { policies } from './policies.ts';
 import { runs } from './runs.ts';
@@ -17,6 +18,7 @@ export const routes: readonly Route[] = [
   ...actions,
   ...tools,
   ...policies,
+  ...decisions,
   ...runs,
   ...agents,
   ...account,

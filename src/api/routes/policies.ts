@@ -3,6 +3,7 @@ import { AgentId } from '../../contracts/common.ts';
 import { Refusal } from '../../contracts/errors.ts';
 import { type Policy, PolicyAnswer, PolicyRequest, TemplateRequest } from '../../contracts/policy.ts';
 import { policyFrom } from '../../domain/templates.ts';
+import { checkConditions } from '../conditions.ts';
 import type { ApiDeps } from '../deps.ts';
 import { type RouteInput, route } from '../route.ts';
 import { ValidationError } from '../validation.ts';
@@ -21,6 +22,7 @@ const save = route({
   refusals: ['unknown_tools'],
   handle: (input, deps) => {
     const { agent_id, ...policy } = input.body;
+    checkConditions(policy.conditions, []);
     return store(input, agent_id, policy, deps);
   },
 });
@@ -36,6 +38,7 @@ const fromTemplate = route({
   refusals: ['unknown_tools'],
   handle: (input, deps) => {
     const { template, overrides = {}, agent_id } = input.body;
+    checkConditions(overrides.conditions, ['overrides']);
     return store(input, agent_id, policyFrom(template, overrides), deps);
   },
 });
