@@ -1,6 +1,6 @@
 import { type ActionAnswer, ActionRequest } from '../src/contracts/action.ts';
 import type { JsonObject } from '../src/contracts/common.ts';
-import { answerOf, asRepeat } from '../src/domain/action.ts';
+import { type ActionRecord, answerOf, asRepeat } from '../src/domain/action.ts';
 import { type Facts, type Ruling, rule } from '../src/domain/admission.ts';
 import { fingerprint } from '../src/domain/fingerprint.ts';
 import { mayBeAction } from '../src/domain/workflow-id.ts';
@@ -29,6 +29,8 @@ export type Admission =
   /** Go on; an attempt may take this long. */
   | { readonly kind: 'call'; readonly tenant: string; readonly timeoutMs: number }
   | { readonly kind: 'answer'; readonly answer: ActionAnswer }
+  /** Wait for a person. */
+  | { readonly kind: 'approval'; readonly answer: ActionAnswer }
   | Refused;
 
 interface Refused {
@@ -53,9 +55,9 @@ export const createAdmissionActivities = ({ admissions }: AdmissionDeps) => ({
       case 'allow':
         return callOf(described, facts);
       case 'known':
-        return ruling.own.status === 'running'
-          ? callOf(described, facts)
-          : { kind: 'answer', answer: answerOf(ruling.own) };
+        return known(ruling.own, described, facts);
+      case 'approval':
+        return { kind: 'approval', answer: undecided(described, ruling, facts.policyVersion) };
       case 'replay':
       case 'in_doubt':
         return { kind: 'answer', answer: asRepeat(answerOf(ruling.previous)) };
@@ -68,6 +70,12 @@ export const createAdmissionActivities = ({ admissions }: AdmissionDeps) => ({
     }
   },
 });
+
+/** Said again, where a repeated activity asks for the same action. */
+function known(own: ActionRecord, described: DescribedAction, facts: Facts): Admission {
+  if (own.status === 'running') return callOf(described, facts);
+  return { kind: own.status === 'waiting_approval' ? 'approval' : 'answer', answer: answerOf(own) };
+}
 
 /** A tool deleted since admission is found out by the claim; until then the longest time a tool may have is right. */
 const callOf = ({ tenant }: DescribedAction, { tool }: Facts): Admission => ({
@@ -90,6 +98,17 @@ function describe(request: unknown, identity: ActionIdentity): DescribedAction |
   const { spend_usd: spendUsd, of_run: ofRun = false, actor } = data;
   return { ...identity, tenant, agentId, tool, args, spendUsd, runId, ofRun, actor };
 }
+
+const undecided = (
+  action: DescribedAction,
+  { risk }: Extract<Ruling, { kind: 'approval' }>,
+  policyVersion: number | null,
+): ActionAnswer => ({
+  ...blocked(action, { kind: 'deny', reason: 'approval_required', risk }, policyVersion),
+  ok: true,
+  allowed: true,
+  decision: 'pending',
+});
 
 const blocked = (
   action: DescribedAction,

@@ -1,10 +1,11 @@
 import { type AdmissionDeps, createAdmissionActivities } from './admission.ts';
 import { type AgentRunDeps, createAgentRunActivities } from './agent-run.ts';
+import { type ApprovalDeps, createApprovalActivities } from './approval.ts';
 import { createDoubtActivities, type DoubtDeps } from './doubt.ts';
 import { createLeaseActivities, type LeaseDeps } from './lease.ts';
 import { createToolCallActivities, type ToolCallDeps } from './tool-call.ts';
 
-export type ActivityDeps = LeaseDeps & AdmissionDeps & ToolCallDeps & DoubtDeps & AgentRunDeps;
+export type ActivityDeps = LeaseDeps & AdmissionDeps & ToolCallDeps & DoubtDeps & AgentRunDeps & ApprovalDeps;
 
 /** Every activity of the worker, over the stores it was given. */
 export const createActivities = (deps: ActivityDeps) => ({
@@ -13,6 +14,7 @@ export const createActivities = (deps: ActivityDeps) => ({
   ...createToolCallActivities(deps),
   ...createDoubtActivities(deps),
   ...createAgentRunActivities(deps),
+  ...createApprovalActivities(deps),
 });
 
 export type Activities = ReturnType<typeof createActivities>;

@@ -14,13 +14,14 @@ import type { InDoubt } from '../activities/doubt.ts';
 import type { ActionAnswer, ActionRequest, Resolution } from '../src/contracts/action.ts';
 import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
 import { actionOfRun } from '../src/domain/action.ts';
+import { approvalOf } from './approval.ts';
 import { refusal } from './refusal.ts';
 import { actionDoubted, mark } from './status.ts';
 import { abandonAction, admit, callToolWithin, checkDoubt, resolveAction } from './steps.ts';
 
 /** What an operator sees of an action under way. */
 export interface ActionProgress {
-  readonly step: 'admit' | 'callTool' | 'retry' | 'in_doubt' | 'done';
+  readonly step: 'admit' | 'waiting_approval' | 'callTool' | 'retry' | 'in_doubt' | 'done';
   readonly attempt: number;
   readonly answer?: ActionAnswer;
 }
@@ -40,10 +41,19 @@ export async function governedAction(request: ActionRequest): Promise<ActionAnsw
   setHandler(actionState, () => progress);
 
   const actionId = actionOfRun(firstExecutionRunId);
+  if (continuedFromExecutionRunId !== undefined && request.waiting) {
+    progress = { step: 'waiting_approval', attempt: 0, answer: request.waiting };
+    const approved = await approvalOf({ tenant: request.tenant ?? DEFAULT_TENANT, actionId });
+    if (approved.kind === 'answer') return mark(approved.answer);
+  }
   // Never canceled half way: a row that says `running` has a workflow that ends it.
   const admission = await CancellationScope.nonCancellable(() => admit(request, { actionId, workflowId }));
   if (admission.kind === 'refused') throw refusal(admission.code, admission.message);
   if (admission.kind === 'answer') return mark(admission.answer);
+  // The caller hears of it by the end of this run: it need not hold the line until somebody has the time.
+  if (admission.kind === 'approval') {
+    return await continueAsNew<typeof governedAction>({ ...request, waiting: mark(admission.answer) });
+  }
 
   const { tenant } = admission;
   const callTool = callToolWithin(admission.timeoutMs);

@@ -17,6 +17,8 @@ export const {
   renewLease,
   rehearseRun,
   finishRun,
+  decideApproval,
+  expireApproval,
 } = proxyLocalActivities<Activities>({ startToCloseTimeout: '30s', retry: patient });
 
 /** Asks the tool itself, and is in no hurry. */

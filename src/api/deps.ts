@@ -3,6 +3,7 @@ import type { Config } from '../config.ts';
 import type { TargetGuard } from '../dispatch/guard.ts';
 import type { Actions } from '../engine/actions.ts';
 import type { Agents } from '../engine/agents.ts';
+import type { Approvals } from '../engine/approvals.ts';
 import type { Decisions } from '../engine/decisions.ts';
 import type { Leases } from '../engine/leases.ts';
 import type { Locks } from '../engine/locks.ts';
@@ -18,6 +19,7 @@ export interface ApiDeps {
   readonly leases: Leases;
   readonly actions: Actions;
   readonly agents: Agents;
+  readonly approvals: Approvals;
   readonly decisions: Decisions;
   /** Rejects while Temporal does not answer. */
   readonly pingTemporal: () => Promise<void>;

@@ -6,6 +6,7 @@ import type { Config } from '../config.ts';
 import { createTargetGuard } from '../dispatch/guard.ts';
 import { type ActionEngineDeps, createActions } from '../engine/actions.ts';
 import { createAgents } from '../engine/agents.ts';
+import { createApprovals } from '../engine/approvals.ts';
 import { createDecisions } from '../engine/decisions.ts';
 import { createLeases } from '../engine/leases.ts';
 import { createLocks } from '../engine/locks.ts';
@@ -56,6 +57,7 @@ export async function startApi(config: Config, parts: ApiParts): Promise<Running
       await client.connection.withDeadline(Date.now() + 2_000, () => client.workflowService.getSystemInfo({}));
     },
     locks: createLocks({ start, client, cache, recorder: stores.recorder }),
+    approvals: createApprovals({ client, ...stores }),
     decisions: createDecisions(stores),
     agents: createAgents({ client, ...stores }),
     leases: createLeases({ client, taskQueue, attributes, ...stores }),

@@ -36,6 +36,7 @@ export const PolicyReason = z.enum([
   'max_actions_per_hour_exceeded',
   'max_spend_usd_per_day_exceeded',
   'approval_required',
+  'approval_denied',
   'tool_idempotency',
   'tool_error',
   'in_doubt',
@@ -164,4 +165,6 @@ export interface ActionRequest {
   readonly of_run?: boolean;
   /** Set by the workflow itself when it goes on waiting for a resolution; never by a caller. */
   readonly in_doubt?: ActionAnswer;
+  /** Set by the workflow itself when it waits for a person; never by a caller. */
+  readonly waiting?: ActionAnswer;
 }

@@ -12,7 +12,8 @@ const ExplainedCheck = z.object({
 });
 
 const ruling = {
-  decision: z.enum(['allowed', 'blocked']),
+  /** `pending` where all is well once a person approves. */
+  decision: z.enum(['allowed', 'blocked', 'pending']),
   policy_reason: PolicyReason,
   risk_level: RiskLevel,
   condition: z.string().optional(),

@@ -18,6 +18,8 @@ export const refusals = {
   lease_mismatch: { status: 409, message: 'The lease is held under another lease_id' },
   lease_not_active: { status: 409, message: 'The lease is over' },
   action_not_in_doubt: { status: 409, message: 'Only an action in doubt can be resolved' },
+  approval_not_found: { status: 404, message: 'No call waits for an approval under this id' },
+  approval_decided: { status: 409, message: 'This was decided already' },
   duplicate_blocked: { status: 409, error: 'Duplicate blocked' },
   validation_error: { status: 422, message: 'The input does not have the shape that is asked for' },
   idempotency_mismatch: { status: 422, message: 'This Idempotency-Key was used for another call' },

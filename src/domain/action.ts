@@ -11,7 +11,7 @@ export interface ActionRecord {
   readonly toolScope: string;
   readonly argsHash: string;
   readonly spendMicros: number;
-  readonly status: 'running' | 'executed' | 'blocked' | 'failed' | 'in_doubt';
+  readonly status: 'waiting_approval' | 'running' | 'executed' | 'blocked' | 'failed' | 'in_doubt';
   readonly policyReason: PolicyReason;
   readonly policyVersion: number | null;
   readonly riskLevel: RiskLevel;
@@ -32,7 +32,12 @@ export const actionOfRun = (runId: string): string => `act_${runId.replaceAll('-
 export const runOfAction = (actionId: string): string =>
   actionId.replace(/^act_(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 
+/** Whether an action is still on its way; one in doubt is not, as its caller has been told so. */
+export const isOpen = (status: ActionRecord['status']): boolean =>
+  status === 'running' || status === 'waiting_approval';
+
 const decisions = {
+  waiting_approval: 'pending',
   running: 'pending',
   executed: 'executed',
   blocked: 'blocked',
@@ -42,7 +47,7 @@ const decisions = {
 
 /** What the caller is told of an action. What was refused or failed has spent nothing. */
 export const answerOf = (action: ActionRecord): ActionAnswer => ({
-  ok: action.status === 'executed' || action.status === 'running',
+  ok: action.status === 'executed' || isOpen(action.status),
   allowed: action.status !== 'blocked',
   decision: decisions[action.status],
   policy_reason: action.policyReason,

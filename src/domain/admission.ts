@@ -1,3 +1,4 @@
+import type { RiskLevel } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
 import type { Policy } from '../contracts/policy.ts';
 import type { ActionRecord } from './action.ts';
@@ -16,6 +17,8 @@ export interface Facts {
   /** The tenant refuses agents that have no policy. */
   readonly defaultDeny: boolean;
   readonly used: Used;
+  /** A person has approved this very action. */
+  readonly approved: boolean;
   /** The database's clock. */
   readonly now: Date;
 }
@@ -35,6 +38,8 @@ export type Ruling =
   | { readonly kind: 'mismatch' }
   | { readonly kind: 'unknown_tool' }
   | Extract<Verdict, { kind: 'deny' }>
+  /** All is well, once a person says so. */
+  | { readonly kind: 'approval'; readonly risk: RiskLevel; readonly toolScope: string }
   | { readonly kind: 'allow'; readonly spendMicros: number; readonly toolScope: string };
 
 /** What an action asks for, as far as a ruling looks at it. */
@@ -49,7 +54,10 @@ export interface Asked {
 
 /** Rules on an action: what is known of its key first, then the tool, then policy and ledger. */
 export function rule(asked: Asked, facts: Facts): Ruling {
-  if (facts.own !== undefined) return { kind: 'known', own: facts.own };
+  const { own, approved } = facts;
+  // An approval does not bind: what has changed meanwhile, limits above all, is looked at again.
+  if (own?.status === 'waiting_approval' && approved) return admit(asked, facts);
+  if (own !== undefined) return { kind: 'known', own };
   return remembered(asked, facts) ?? admit(asked, facts);
 }
 
@@ -71,8 +79,9 @@ function admit(asked: Asked, facts: Facts): Ruling {
   const considered = consider(asked, facts);
   if (considered === undefined) return { kind: 'unknown_tool' };
   const verdict = judge(considered);
-  if (verdict.kind === 'deny') return verdict;
-  return { kind: 'allow', spendMicros: considered.call.spendMicros, toolScope: considered.toolScope };
+  const { call, toolScope } = considered;
+  if (verdict.kind === 'allow') return { kind: 'allow', spendMicros: call.spendMicros, toolScope };
+  return verdict.reason === 'approval_required' ? { kind: 'approval', risk: verdict.risk, toolScope } : verdict;
 }
 
 /** What a policy is held against, out of what was asked and what is known; undefined where the tool is unknown. */
@@ -88,6 +97,7 @@ export function consider(asked: Asked, facts: Facts): (Considered & { readonly t
     agentEnabled,
     toolEnabled: tool.enabled,
     policyMissing: facts.policy === undefined && facts.defaultDeny,
+    approved: facts.approved,
   };
   return { call, policy, used, toolScope: tool.scope };
 }

@@ -10,6 +10,8 @@ export interface Call extends Omit<Subject, 'spendUsd'> {
   readonly toolEnabled: boolean;
   /** The agent has no policy, and its tenant refuses agents that have none. */
   readonly policyMissing: boolean;
+  /** A person has approved it. */
+  readonly approved: boolean;
 }
 
 /** What the agent has used in the fixed UTC windows around now; money counts while held and once spent. */
@@ -69,7 +71,7 @@ const checks: readonly NamedCheck[] = [
   {
     reason: 'approval_required',
     risk: 'medium',
-    check: ({ call, policy }) => ({ passed: !lists(policy.require_approval, call.tool) }),
+    check: ({ call, policy }) => ({ passed: call.approved || !lists(policy.require_approval, call.tool) }),
   },
 ];
 

@@ -12,6 +12,7 @@ export const RuledOn = z.object({
   agent_enabled: z.boolean(),
   tool_enabled: z.boolean(),
   policy_missing: z.boolean(),
+  approved: z.boolean().default(false),
   actions_this_hour: z.number(),
   tool_calls_today: z.number(),
   micros_today: z.number(),
@@ -25,6 +26,7 @@ export const ruledOn = ({ spendUsd }: Pick<Asked, 'spendUsd'>, facts: Facts): Ru
   agent_enabled: facts.agentEnabled,
   tool_enabled: facts.tool?.enabled ?? true,
   policy_missing: facts.policy === undefined && facts.defaultDeny,
+  approved: facts.approved,
   actions_this_hour: facts.used.actionsThisHour,
   tool_calls_today: facts.used.toolCallsToday,
   micros_today: facts.used.microsToday,
@@ -50,6 +52,7 @@ export function reconsider({ agentId, tool, args, ruledOn: on }: PastDecision, p
       agentEnabled: on.agent_enabled,
       toolEnabled: on.tool_enabled,
       policyMissing: on.policy_missing,
+      approved: on.approved,
     },
     policy,
     used: {

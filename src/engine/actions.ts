@@ -4,7 +4,7 @@ import { WorkflowUpdateFailedError } from '@temporalio/client';
 import type { Action, ActionAnswer, ActionList, ActionRequest, Resolution } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
 import { Refusal } from '../contracts/errors.ts';
-import { actionOfRun, answerOf, asRepeat } from '../domain/action.ts';
+import { actionOfRun, answerOf, asRepeat, isOpen } from '../domain/action.ts';
 import { sameCall } from '../domain/admission.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { actionWorkflowId, derivedActionWorkflowId } from '../domain/workflow-id.ts';
@@ -62,6 +62,8 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
   async function replay(call: Identified, { previous, agentEnabled }: Recalled): Promise<ActionAnswer | undefined> {
     if (previous === undefined) return undefined;
     if (call.explicit && isCurrent(previous) && !sameCall(call, previous)) throw new Refusal('idempotency_mismatch');
+    // Who waits for a person is told so, unless it says that it wants to wait for the outcome.
+    if (previous.status === 'waiting_approval' && call.waitSeconds === undefined) return answerOf(previous);
     if (!agentEnabled || !(previous.remembered || previous.status === 'in_doubt')) return undefined;
     return await repeat(call, answerOf(previous));
   }
@@ -97,9 +99,12 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
   /** The row of the action that a run stands for; an earlier execution of the key is none of its caller's business. */
   async function rowOf(call: Identified, runId: string) {
     const { previous } = await actions.recall(call.tenant, call);
-    const isItsOwn = previous?.actionId === actionOfRun(runId) || previous?.status === 'in_doubt';
+    const isItsOwn = previous?.actionId === actionOfRun(runId) || isHeldOpen(previous?.status);
     return isItsOwn ? previous : undefined;
   }
+
+  const isWaiting = async (call: Identified): Promise<boolean> =>
+    (await actions.recall(call.tenant, call)).previous?.status === 'waiting_approval';
 
   async function answerOfClosing(call: Identified, closing: Closing | undefined, runId: string): Promise<ActionAnswer> {
     if (closing?.kind === 'completed') return closing.answer;
@@ -133,7 +138,11 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
         ? { ...derived, unique, workflowId: actionWorkflowId(governed.tenant, randomUUID()) }
         : derived;
       const { started, runId } = await startAction(call);
-      const closing = await waitForClosing(client, { workflowId: call.workflowId, runId }, deadline);
+      const execution = { workflowId: call.workflowId, runId };
+      let closing = await waitForClosing(client, execution, deadline);
+      if (closing?.kind === 'continued' && call.waitSeconds !== undefined && (await isWaiting(call))) {
+        closing = await waitForClosing(client, { ...execution, runId: '' }, deadline);
+      }
       const answer = await answerOfClosing(call, closing, runId);
       if (started) return answer;
       // Another call under the same explicit key may not be answered with this one's outcome.
@@ -171,8 +180,11 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
   };
 }
 
+/** Its workflow goes on in a later run than the action is named for. */
+const isHeldOpen = (status: string | undefined): boolean => status === 'in_doubt' || status === 'waiting_approval';
+
 const isCurrent = (previous: NonNullable<Recalled['previous']>): boolean =>
-  previous.remembered || previous.status === 'running' || previous.status === 'in_doubt';
+  previous.remembered || previous.status === 'in_doubt' || isOpen(previous.status);
 
 function identify(call: GovernedCall): Identified {
   const { tenant, agentId, tool, args, idempotencyKey } = call;

@@ -116,14 +116,14 @@ const rulingOf = (verdict: Verdict): RulingView =>
   verdict.kind === 'allow'
     ? { decision: 'allowed', policy_reason: 'ok', risk_level: 'low' }
     : {
-        decision: 'blocked',
+        decision: verdict.reason === 'approval_required' ? 'pending' : 'blocked',
         policy_reason: verdict.reason,
         risk_level: verdict.risk,
         ...(verdict.condition !== undefined && { condition: verdict.condition }),
       };
 
 const madeOf = ({ allowed, policyReason, condition }: DecisionRecord): Omit<RulingView, 'risk_level'> => ({
-  decision: allowed ? 'allowed' : 'blocked',
+  decision: allowed ? 'allowed' : policyReason === 'approval_required' ? 'pending' : 'blocked',
   policy_reason: policyReason,
   ...(condition !== null && { condition }),
 });

@@ -13,7 +13,7 @@ export interface Abandoned {
 
 export const createAbandonments = (db: Database) => ({
   /**
-   * Ends a running action that will not be sent again, as `decide` says by its attempts and its agent's switch. Both rows
+   * Ends a running or waiting action that will not be sent again, as `decide` says by its attempts and its agent's switch. Both rows
    * are locked as by a claim, so that no attempt begins in between. An action that has ended stays as it is.
    */
   abandon: (tenant: string, actionId: string, decide: Abandon): Promise<Abandoned> =>
@@ -24,7 +24,7 @@ async function abandon(tx: Queries, tenant: string, actionId: string, decide: Ab
   const { rows } = await sql<ActionRecord & { agentEnabled: boolean }>`
     select ${actionColumns}, g.is_enabled as "agentEnabled" from actions a
     join agents g on g.tenant = a.tenant and g.agent_id = a.agent_id
-    where a.tenant = ${tenant} and a.action_id = ${actionId} and a.status = 'running' for update of a for share of g
+    where a.tenant = ${tenant} and a.action_id = ${actionId} and a.status in ('running', 'waiting_approval') for update of a for share of g
   `.execute(tx);
   const [row] = rows;
   if (row === undefined) return { action: await existing(tx, tenant, actionId), settled: false };

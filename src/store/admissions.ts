@@ -1,8 +1,10 @@
 import { sql } from 'kysely';
-import type { ActionAnswer } from '../contracts/action.ts';
+import type { ActionAnswer, PolicyReason, RiskLevel } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
-import { answerOf, asRepeat } from '../domain/action.ts';
+import { answerOf, asRepeat, isOpen } from '../domain/action.ts';
 import type { Facts, Ruling } from '../domain/admission.ts';
+import { APPROVAL_SECONDS, approvalOfAction } from '../domain/approval.ts';
+import { fingerprint } from '../domain/fingerprint.ts';
 import { ruledOn } from '../domain/ruled-on.ts';
 import type { UsageKind } from '../domain/usage.ts';
 import { closeOrphan } from './abandonments.ts';
@@ -47,7 +49,7 @@ export const createAdmissions = (db: Database) => ({
   admit: (action: NewAction, rule: (facts: Facts) => Ruling): Promise<Admitted> =>
     db.transaction().execute(async (tx) => {
       let facts = (await readFacts(tx, action, { lock: true })) ?? (await openLedger(tx, action));
-      if (facts.own === undefined && facts.previous?.status === 'running') {
+      if (facts.own === undefined && facts.previous !== undefined && isOpen(facts.previous.status)) {
         await closeOrphan(tx, action.tenant, facts.previous);
         facts = (await readFacts(tx, action, { lock: true })) ?? facts;
       }
@@ -72,6 +74,7 @@ async function openLedger(tx: Queries, action: NewAction): Promise<Facts> {
 async function keep(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling): Promise<void> {
   if (ruling.kind === 'allow') return await hold(tx, action, facts, ruling);
   if (ruling.kind === 'deny') return await refuse(tx, action, facts, ruling);
+  if (ruling.kind === 'approval') return await wait(tx, action, facts, ruling);
   if (ruling.kind === 'unknown_tool')
     return await note(tx, action, [unknownTool], 'ai_unsuccessful', auditOf(action, { type: 'tool_not_found' }));
   if (ruling.kind === 'replay' || ruling.kind === 'in_doubt') {
@@ -137,15 +140,14 @@ async function note(
 
 async function refuse(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling & { kind: 'deny' }): Promise<void> {
   const { reason, risk, condition = null } = ruling;
-  await sql`
-    insert into actions (action_id, tenant, workflow_id, agent_id, tool, tool_scope, args, args_hash, spend_micros, hold,
-                         ledger_day, status, policy_reason, policy_version, risk_level, run_id, of_run, actor, condition, ruled_on,
-                         done_at)
-    values (${action.actionId}, ${action.tenant}, ${action.workflowId}, ${action.agentId}, ${action.tool},
-            ${facts.tool?.scope ?? 'global'}, ${JSON.stringify(action.args)}, ${action.argsHash}, 0, 'none', ${today},
-            'blocked', ${reason}, ${facts.policyVersion}, ${risk}, ${action.runId}, ${action.ofRun}, ${action.actor},
-            ${condition}, ${JSON.stringify(ruledOn(action, facts))}, clock_timestamp())
-  `.execute(tx);
+  await sql`${insertAction(action, facts, {
+    status: 'blocked',
+    reason,
+    risk,
+    condition,
+    toolScope: facts.tool?.scope ?? 'global',
+    spendMicros: 0,
+  })}`.execute(tx);
   await note(
     tx,
     action,
@@ -161,9 +163,36 @@ async function refuse(tx: Queries, action: NewAction, facts: Facts, ruling: Ruli
   );
 }
 
+/** Keeps a call that waits for a person: it holds its key, but neither money nor a place in the limits. */
+async function wait(
+  tx: Queries,
+  action: NewAction,
+  facts: Facts,
+  ruling: Ruling & { kind: 'approval' },
+): Promise<void> {
+  const { toolScope, risk } = ruling;
+  const audit = auditOf(action, {
+    type: 'approval_requested',
+    policyReason: 'approval_required',
+    policyVersion: facts.policyVersion,
+    riskLevel: risk,
+  });
+  const entries: TimelineEntry[] = [runStarted, { type: 'tool_call', status: 'waiting_approval' }];
+  const digest = fingerprint({ agent_id: action.agentId, args: action.args, tool: action.tool });
+  await sql`
+    with action as (
+      ${insertAction(action, facts, { status: 'waiting_approval', reason: 'approval_required', risk, toolScope, spendMicros: 0 })}
+    ), audited as (${appendAudit([audit])}), timeline as (${appendEvents(action, entries)}),
+    run as (${touchRun(action, entries)})
+    insert into approvals (id, tenant, action_id, digest, expires_at)
+    values (${approvalOfAction(action.actionId)}, ${action.tenant}, ${action.actionId}, ${digest},
+            clock_timestamp() + make_interval(secs => ${sql.lit(APPROVAL_SECONDS)}))
+  `.execute(tx);
+}
+
 async function hold(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling & { kind: 'allow' }): Promise<void> {
   const { tenant, agentId, tool } = action;
-  const { spendMicros } = ruling;
+  const { spendMicros, toolScope } = ruling;
   const audit = auditOf(action, {
     type: 'action_admitted',
     decision: 'allowed',
@@ -181,13 +210,37 @@ async function hold(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling
         tool_calls = tool_calls || jsonb_build_object(${tool}::text, ${facts.used.toolCallsToday + 1}::integer)
       where tenant = ${tenant} and agent_id = ${agentId} and day = ${today}
     ), action as (
-      insert into actions (action_id, tenant, workflow_id, agent_id, tool, tool_scope, args, args_hash, spend_micros, hold,
-                           ledger_day, status, policy_reason, policy_version, risk_level, fence, run_id, of_run, actor, ruled_on)
-      values (${action.actionId}, ${tenant}, ${action.workflowId}, ${agentId}, ${tool}, ${ruling.toolScope},
-              ${JSON.stringify(action.args)}, ${action.argsHash}, ${spendMicros}, 'held', ${today}, 'running', 'ok',
-              ${facts.policyVersion}, 'low', ${(facts.previous?.fence ?? 0) + 1}, ${action.runId}, ${action.ofRun},
-              ${action.actor}, ${JSON.stringify(ruledOn(action, facts))})
+      ${insertAction(action, facts, { status: 'running', reason: 'ok', risk: 'low', toolScope, spendMicros })}
     ), audited as (${appendAudit([audit])}), timeline as (${appendEvents(action, entries)})
     ${touchRun(action, entries)}
   `.execute(tx);
+}
+
+interface NewRow {
+  readonly status: 'waiting_approval' | 'running' | 'blocked';
+  readonly reason: PolicyReason;
+  readonly risk: RiskLevel;
+  readonly condition?: string | null;
+  readonly toolScope: string;
+  readonly spendMicros: number;
+}
+
+/** Writes the action's row, or brings the one that has waited for a person up to date. What is blocked takes no fence. */
+function insertAction(action: NewAction, facts: Facts, row: NewRow) {
+  const { status, reason, risk, condition = null, toolScope, spendMicros } = row;
+  const fence = status === 'blocked' ? null : (facts.previous?.fence ?? 0) + 1;
+  return sql`
+    insert into actions as a (action_id, tenant, workflow_id, agent_id, tool, tool_scope, args, args_hash, spend_micros, hold,
+                              ledger_day, status, policy_reason, policy_version, risk_level, fence, run_id, of_run, actor,
+                              condition, ruled_on, done_at)
+    values (${action.actionId}, ${action.tenant}, ${action.workflowId}, ${action.agentId}, ${action.tool}, ${toolScope},
+            ${JSON.stringify(action.args)}, ${action.argsHash}, ${spendMicros}, ${status === 'running' ? 'held' : 'none'},
+            ${today}, ${status}, ${reason}, ${facts.policyVersion}, ${risk}, ${fence}, ${action.runId}, ${action.ofRun},
+            ${action.actor}, ${condition}, ${JSON.stringify(ruledOn(action, facts))},
+            case when ${status === 'blocked'} then clock_timestamp() end)
+    on conflict (action_id) do update set tool_scope = excluded.tool_scope, spend_micros = excluded.spend_micros,
+      hold = excluded.hold, ledger_day = excluded.ledger_day, status = excluded.status,
+      policy_reason = excluded.policy_reason, policy_version = excluded.policy_version, risk_level = excluded.risk_level,
+      condition = excluded.condition, ruled_on = excluded.ruled_on, done_at = excluded.done_at
+    where a.status = 'waiting_approval'`;
 }

@@ -19,7 +19,7 @@ export interface Switching {
   readonly reason: string | null;
 }
 
-/** A running action of an agent; `underWay`: an attempt of it is out and has not ended. */
+/** An action of an agent that has not ended; `underWay`: an attempt of it is out and has not ended. */
 export interface RunningAction {
   readonly actionId: string;
   readonly workflowId: string;
@@ -50,13 +50,13 @@ export const createAgents = (db: Database) => ({
     return turn(db, { tenant, agentId, actor, reason, type: 'agent_enabled' }, change);
   },
 
-  /** At most `limit` running actions of the agent, by their ids, those after `after`. */
+  /** At most `limit` actions that run or wait for a person, of the agent, by their ids, those after `after`. */
   async running(tenant: string, agentId: string, after: string, limit: number): Promise<RunningAction[]> {
     const { rows } = await sql<RunningAction>`
       select action_id as "actionId", workflow_id as "workflowId",
              exists (select 1 from attempts t where t.action_id = a.action_id and t.ended_at is null) as "underWay"
       from actions a
-      where tenant = ${tenant} and agent_id = ${agentId} and status = 'running' and action_id > ${after}
+      where tenant = ${tenant} and agent_id = ${agentId} and status in ('running', 'waiting_approval') and action_id > ${after}
       order by action_id limit ${limit}
     `.execute(db);
     return rows;

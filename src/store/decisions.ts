@@ -27,7 +27,6 @@ interface DecisionRow {
   spend_micros: number;
   status: string;
   hold: string;
-  fence: number | null;
   policy_reason: PolicyReason;
   policy_version: number | null;
   risk_level: RiskLevel;
@@ -36,7 +35,7 @@ interface DecisionRow {
   created_at: Date;
 }
 
-const columns = sql`action_id, agent_id, tool, args, args_hash, spend_micros, status, hold, fence, policy_reason, policy_version,
+const columns = sql`action_id, agent_id, tool, args, args_hash, spend_micros, status, hold, policy_reason, policy_version,
   risk_level, condition, ruled_on, created_at`;
 
 export const createDecisions = (db: Database) => ({
@@ -87,10 +86,10 @@ const toRecord = (row: DecisionRow): DecisionRecord => ({
   argsHash: row.args_hash,
   spendMicros: row.spend_micros,
   status: row.status,
-  // One that was let through has a fence, also where the kill switch stopped it later.
-  allowed: row.fence !== null,
+  // One that was let through held its money, also where the kill switch stopped it later.
+  allowed: row.hold !== 'none',
   keepsSpend: row.hold === 'held' || row.hold === 'spent',
-  policyReason: row.fence === null ? row.policy_reason : 'ok',
+  policyReason: row.hold === 'none' ? row.policy_reason : 'ok',
   policyVersion: row.policy_version,
   riskLevel: row.risk_level,
   condition: row.condition,

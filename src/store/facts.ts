@@ -17,6 +17,7 @@ interface FactsRow {
   now: Date;
   own: ActionRecord | null;
   previous: Facts['previous'] | null;
+  approved: boolean;
 }
 
 export const today = sql`(now() at time zone 'utc')::date`;
@@ -45,7 +46,8 @@ export async function readFacts(db: Queries, of: FactsOf, { lock }: { lock: bool
   const { rows } = await sql<FactsRow>`
     with ledger as materialized (${lock ? sql`${row} for update` : rowOrZeros})
     select ledger.*, g.is_enabled, n.default_deny, to_json(t) as tool, p.policy, p.version, now() as now,
-           to_json(own) as own, to_json(previous) as previous
+           to_json(own) as own, to_json(previous) as previous,
+           exists (select 1 from approvals where action_id = ${of.actionId} and status = 'approved') as approved
     from ledger
     left join agents g on g.tenant = ${tenant} and g.agent_id = ${agentId}
     left join tenants n on n.tenant = ${tenant}
@@ -73,6 +75,7 @@ const toFacts = (row: FactsRow): Facts => ({
   policyVersion: row.version,
   agentEnabled: row.is_enabled ?? true,
   defaultDeny: row.default_deny ?? false,
+  approved: row.approved,
   now: row.now,
   used: {
     actionsThisHour: row.actions_this_hour,

@@ -7,6 +7,7 @@ import * as usageDays from './migrations/0004-usage-days.ts';
 import * as auditLists from './migrations/0005-audit-lists.ts';
 import * as agentRuns from './migrations/0007-agent-runs.ts';
 import * as decisions from './migrations/0008-decisions.ts';
+import * as approvals from './migrations/0009-approvals.ts';
 
 /** In the order of their names; a name that has run somewhere is never changed. */
 const migrations: Record<string, Migration> = {
@@ -17,6 +18,7 @@ const migrations: Record<string, Migration> = {
   '0005-audit-lists': auditLists,
   '0007-agent-runs': agentRuns,
   '0008-decisions': decisions,
+  '0009-approvals': approvals,
 };
 
 /**

@@ -93,7 +93,7 @@ export interface Actions {
   spend_micros: number;
   hold: 'none' | 'held' | 'spent' | 'released';
   ledger_day: string;
-  status: 'running' | 'executed' | 'blocked' | 'failed' | 'in_doubt';
+  status: 'waiting_approval' | 'running' | 'executed' | 'blocked' | 'failed' | 'in_doubt';
   policy_reason: string;
   policy_version: number | null;
   risk_level: string;
@@ -108,6 +108,19 @@ export interface Actions {
   remember_until: Moment | null;
   created_at: Generated<Date>;
   done_at: Moment | null;
+}
+
+interface Approvals {
+  id: string;
+  tenant: string;
+  action_id: string;
+  digest: string;
+  status: Defaulted<string>;
+  requested_at: Generated<Date>;
+  expires_at: Moment;
+  decided_at: Moment | null;
+  decided_by: string | null;
+  reason: string | null;
 }
 
 interface Attempts {
@@ -198,6 +211,7 @@ export interface Schema {
   tools: Tools;
   agent_days: AgentDays;
   actions: Actions;
+  approvals: Approvals;
   attempts: Attempts;
   leases: Leases;
   audit: Audit;

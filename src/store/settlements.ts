@@ -56,21 +56,22 @@ export async function settle(db: Queries, tenant: string, action: ActionRecord, 
   const { rows } = await sql<ActionRecord>`
     with attempt as (${attempt === undefined ? noAttempt : endAttempt(actionId, attempt)}),
     action as (
-      update actions as a set status = ${status}, policy_reason = ${ending.policyReason}, hold = ${hold},
+      update actions as a set status = ${status}, policy_reason = ${ending.policyReason}, hold = case when a.hold = 'none' then 'none' else ${hold} end,
         result = ${ending.result === null ? null : JSON.stringify(ending.result)}::json, error = ${ending.error},
         done_at = case when ${status} = 'in_doubt' then null else clock_timestamp() end,
         remember_until = case when ${ending.rememberSeconds}::integer > 0
           then clock_timestamp() + make_interval(secs => ${ending.rememberSeconds}::integer) end
       where a.tenant = ${tenant} and a.action_id = ${actionId}
-        and (a.status = 'running' or (a.status = 'in_doubt' and ${status} <> 'in_doubt'))
-      returning ${actionColumns}, a.ledger_day, extract(hour from a.created_at at time zone 'utc')::integer + 1 as slot
+        and (a.status in ('running', 'waiting_approval') or (a.status = 'in_doubt' and ${status} <> 'in_doubt'))
+      returning ${actionColumns}, a.ledger_day, a.hold,
+        extract(hour from coalesce((a.ruled_on ->> 'at')::timestamptz, a.created_at) at time zone 'utc')::integer + 1 as slot
     ), ledger as (
       update agent_days as d set
         held_micros = d.held_micros - a."spendMicros",
         spent_micros = d.spent_micros + case when ${hold} = 'spent' then a."spendMicros" else 0 end
         ${status === 'blocked' ? uncount : sql``}
       from action a
-      where d.tenant = ${tenant} and d.agent_id = a."agentId" and d.day = a.ledger_day and ${hold} <> 'held'
+      where d.tenant = ${tenant} and d.agent_id = a."agentId" and d.day = a.ledger_day and a.hold in ('spent', 'released')
       returning 1
     ), audited as (${appendAudit([auditOf(tenant, action, ending)], settled)}),
     timeline as (${appendEvents(run, entries, settled)}),

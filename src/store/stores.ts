@@ -3,6 +3,7 @@ import { createAccounts } from './accounts.ts';
 import { createActions } from './actions.ts';
 import { createAdmissions } from './admissions.ts';
 import { createAgents } from './agents.ts';
+import { createApprovals } from './approvals.ts';
 import { createAudit } from './audit.ts';
 import { createClaims } from './claims.ts';
 import { openDatabase } from './database.ts';
@@ -38,6 +39,7 @@ export function createStores(config: StoreConfig) {
     actions: createActions(db),
     admissions: createAdmissions(db),
     agents: createAgents(db),
+    approvals: createApprovals(db),
     audit: createAudit(db),
     claims: createClaims(db, secrets),
     decisions: createDecisions(db),

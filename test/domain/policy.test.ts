@@ -27,12 +27,14 @@ const open: Call = {
   agentEnabled: true,
   toolEnabled: true,
   policyMissing: false,
+  approved: false,
 };
 const calls: fc.Arbitrary<Call> = fc.record({
   agent: fc.constant('agent'),
   args: fc.constant({}),
   time: fc.constant(new Date(0)),
   policyMissing: fc.boolean(),
+  approved: fc.boolean(),
   tool,
   spendMicros: fc.nat(10_000_000),
   agentEnabled: fc.boolean(),

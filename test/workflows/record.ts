@@ -124,6 +124,19 @@ test('runs', async () => {
   }
 });
 
+test('approvals', async () => {
+  const [agent, tool] = [unique('agent'), await world.tool('charge', ok())];
+  await world.rest.post(`/v1/policies/${agent}`, { require_approval: [tool] });
+  for (const how of ['approve', 'deny'] as const) {
+    const { body } = await world.run({ agent_id: agent, tool, args: { how } });
+    await world.rest.post(`/v1/approvals/${body.action_id.replace('act_', 'apr_')}/${how}`, {});
+    const handle = client.workflow.getHandle(body.workflow_id);
+    await handle.result();
+    if (how === 'approve') await save('action-waiting', body.workflow_id, runOfAction(body.action_id));
+    await save(how === 'approve' ? 'action-approved' : 'action-denied', body.workflow_id);
+  }
+});
+
 /** The run that an action's workflow began with, which closed as it fell into doubt. */
 async function firstRunOf(key: string): Promise<string> {
   const [row] = await world.query('select action_id from actions where workflow_id = $1', [`action/default/k:${key}`]);

@@ -2,6 +2,7 @@ import type { Route } from '../route.ts';
 import { account } from './account.ts';
 import { actions } from './actions.ts';
 import { agents } from './agents.ts';
+import { approvals } from './approvals.ts';
 import { audit } from './audit.ts';
 import { checkLock } from './check-lock.ts';
 import { decisions } from './decisions.ts';
@@ -19,6 +20,7 @@ export const routes: readonly Route[] = [
   ...tools,
   ...policies,
   ...decisions,
+  ...approvals,
   ...runs,
   ...agents,
   ...account,
