@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import express, { type Express, type RequestHandler } from 'express';
 import { Refusal } from '../contracts/errors.ts';
 import { selfHosted } from '../domain/plan.ts';
-import { createAuthenticator } from './authenticate.ts';
 import { readBody } from './body.ts';
 import type { ApiDeps } from './deps.ts';
 import { answerErrors, detailOf } from './errors.ts';
@@ -10,10 +9,11 @@ import { probes } from './probes.ts';
 import { reference } from './reference.ts';
 import { Reply, type Route, Streamed } from './route.ts';
 import { routes } from './routes/index.ts';
+import { permit } from './scope.ts';
 import { stream } from './stream.ts';
 import { parsePart } from './validation.ts';
 
-/** The REST facade over everything it is given. Order of checks: key, body, schema, work (contract, section 2). */
+/** The REST facade over everything it is given. Order of checks: key, scope, body, schema, work (contract, section 2). */
 export function createApp(deps: ApiDeps): Express {
   const app = express();
   app.disable('x-powered-by');
@@ -24,14 +24,13 @@ export function createApp(deps: ApiDeps): Express {
   app.use(probes(deps));
   app.use(reference());
 
-  const authenticate = createAuthenticator(deps.stores.keys);
   const identify: RequestHandler = async (request, response, next) => {
-    response.locals.principal = await authenticate(request.headers.authorization);
+    response.locals.principal = await deps.authenticator.identify(request.headers.authorization);
     next();
   };
   for (const route of routes) {
     const body = route.body === undefined ? [] : readBody(deps.config.MAX_BODY_BYTES);
-    app[route.method](route.path, identify, ...(body as RequestHandler[]), answerWith(route, deps));
+    app[route.method](route.path, identify, permit(route), ...(body as RequestHandler[]), answerWith(route, deps));
   }
   for (const [path, methods] of methodsByPath(routes)) app.all(path, refuseMethod(methods));
   app.use((_request, response) => {
@@ -68,7 +67,7 @@ const answerWith =
     if (answer instanceof Streamed) return await stream(answer, response);
     const reply = answer instanceof Reply ? answer : new Reply(answer);
     response
-      .status(reply.status ?? 200)
+      .status(reply.status ?? route.status ?? 200)
       .set(reply.headers)
       .json(reply.body);
   };

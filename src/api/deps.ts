@@ -8,12 +8,14 @@ import type { Decisions } from '../engine/decisions.ts';
 import type { Leases } from '../engine/leases.ts';
 import type { Locks } from '../engine/locks.ts';
 import type { Stores } from '../store/stores.ts';
+import type { Authenticator } from './authenticate.ts';
 
 /** What the API is made of; wired once, in `product.ts`. */
 export interface ApiDeps {
   readonly config: Config;
   readonly log: Logger;
   readonly stores: Stores;
+  readonly authenticator: Authenticator;
   readonly guard: TargetGuard;
   readonly locks: Locks;
   readonly leases: Leases;

@@ -5,9 +5,16 @@ import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObj
 import { type RefusalCode, refusals } from '../contracts/errors.ts';
 import type { Route } from './route.ts';
 import { routes } from './routes/index.ts';
+import { scopeOf } from './scope.ts';
 import { isOptional } from './validation.ts';
 
-const everywhere: readonly RefusalCode[] = ['missing_token', 'invalid_api_key', 'api_key_disabled', 'unavailable'];
+const everywhere: readonly RefusalCode[] = [
+  'missing_token',
+  'invalid_api_key',
+  'api_key_disabled',
+  'insufficient_scope',
+  'unavailable',
+];
 const withBody: readonly RefusalCode[] = ['payload_too_large', 'unsupported_media_type'];
 
 const Detail = z.object({ detail: z.unknown() }).meta({ id: 'Refusal' });
@@ -32,6 +39,7 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
   const codes = [...everywhere, ...(route.body ? withBody : []), ...(route.refusals ?? [])];
   return {
     summary: route.summary,
+    description: `Needs a key with the scope ${scopeOf(route)}.`,
     tags: [route.tag],
     requestParams: {
       ...(route.params && { path: route.params as z.ZodObject }),
@@ -41,10 +49,17 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
       requestBody: { required: !isOptional(route.body), content: { 'application/json': { schema: route.body } } },
     }),
     responses: {
-      200: { description: 'OK', content: { 'application/json': { schema: route.answer }, ...streamsOf(route) } },
+      ...successesOf(route),
       ...refusalsOf(codes),
     },
   };
+}
+
+function successesOf(route: Route) {
+  const { status = 200, otherwise = {} } = route;
+  const meanings = { [status]: status === 201 ? 'Created' : 'OK', ...otherwise };
+  const content = { 'application/json': { schema: route.answer }, ...streamsOf(route) };
+  return Object.fromEntries(Object.entries(meanings).map(([code, description]) => [code, { description, content }]));
 }
 
 const streamsOf = ({ streams = {} }: Route) =>

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { RefusalCode } from '../contracts/errors.ts';
+import type { Scope } from '../contracts/scope.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { Principal } from '../store/keys.ts';
 import type { ApiDeps } from './deps.ts';
@@ -58,11 +59,17 @@ export interface RouteSpec<
   readonly path: `/v1/${string}`;
   readonly summary: string;
   readonly tag: string;
+  /** What its caller's key has to be good for: `read` for a GET, else `write`, unless it says more. */
+  readonly scope?: Scope;
   readonly params?: P;
   readonly query?: Q;
   readonly body?: B;
-  /** What a success answers, with 200. */
+  /** The status of a success; 200 unless it says so. */
+  readonly status?: 201;
+  /** What a success answers. */
   readonly answer: A;
+  /** Other successes with the same body, as a `Reply` names them: what each status means. */
+  readonly otherwise?: Readonly<Record<number, string>>;
   /** Refusals of its own, beside those every route has. */
   readonly refusals?: readonly RefusalCode[];
   /** What else a success may answer, as a stream: what a line of each type of content is. */
@@ -76,10 +83,13 @@ export interface Route {
   readonly path: string;
   readonly summary: string;
   readonly tag: string;
+  readonly scope?: Scope;
   readonly params?: z.ZodType | undefined;
   readonly query?: z.ZodType | undefined;
   readonly body?: z.ZodType | undefined;
+  readonly status?: 201;
   readonly answer: z.ZodType;
+  readonly otherwise?: Readonly<Record<number, string>>;
   readonly refusals?: readonly RefusalCode[];
   readonly streams?: Readonly<Record<string, string>>;
   handle(input: RouteInput<z.ZodType, z.ZodType, z.ZodType>, deps: ApiDeps): Promise<unknown>;

@@ -14,6 +14,7 @@ import { createSearchAttributes } from '../engine/search-attributes.ts';
 import { createStarter } from '../engine/start.ts';
 import type { Stores } from '../store/stores.ts';
 import { createApp } from './app.ts';
+import { createAuthenticator } from './authenticate.ts';
 import { listen } from './server.ts';
 
 export interface ApiParts {
@@ -51,6 +52,7 @@ export async function startApi(config: Config, parts: ApiParts): Promise<Running
     config,
     log,
     stores,
+    authenticator: createAuthenticator(stores.keys),
     guard: createTargetGuard(config.TOOL_ALLOWED_HOSTS),
     isWorkerReady: parts.isWorkerReady,
     pingTemporal: async () => {

@@ -5,6 +5,7 @@ import * as killSwitch from './migrations/0002-kill-switch.ts';
 import * as actionLists from './migrations/0003-action-lists.ts';
 import * as usageDays from './migrations/0004-usage-days.ts';
 import * as auditLists from './migrations/0005-audit-lists.ts';
+import * as repeats from './migrations/0006-repeats.ts';
 import * as agentRuns from './migrations/0007-agent-runs.ts';
 import * as decisions from './migrations/0008-decisions.ts';
 import * as approvals from './migrations/0009-approvals.ts';
@@ -16,6 +17,7 @@ const migrations: Record<string, Migration> = {
   '0003-action-lists': actionLists,
   '0004-usage-days': usageDays,
   '0005-audit-lists': auditLists,
+  '0006-repeats': repeats,
   '0007-agent-runs': agentRuns,
   '0008-decisions': decisions,
   '0009-approvals': approvals,

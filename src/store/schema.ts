@@ -24,6 +24,11 @@ interface ApiKeys {
   is_active: Defaulted<boolean>;
   expires_at: Moment | null;
   created_at: Generated<Date>;
+  revoked_at: Moment | null;
+  /** The id of the key that asked for this one, and what a repeat of its request is recognised by. */
+  requested_by: string | null;
+  request_key: string | null;
+  fingerprint: string | null;
 }
 
 interface UsageDays {
@@ -190,6 +195,9 @@ interface Events {
   agent_id: string | null;
   message: string | null;
   data: Json<Record<string, unknown>> | null;
+  /** What a repeat of a caller's own event is recognised by. */
+  identity: string | null;
+  fingerprint: string | null;
 }
 
 interface Runs {

@@ -9,6 +9,8 @@ import { createClaims } from './claims.ts';
 import { openDatabase } from './database.ts';
 import { createDecisions } from './decisions.ts';
 import { createFeed } from './feed.ts';
+import { createIssuance } from './issuance.ts';
+import { createKeyDerivation } from './key-material.ts';
 import { createKeys } from './keys.ts';
 import { createLeases } from './leases.ts';
 import { createPolicies } from './policies.ts';
@@ -44,6 +46,7 @@ export function createStores(config: StoreConfig) {
     claims: createClaims(db, secrets),
     decisions: createDecisions(db),
     feed: createFeed(db),
+    issuance: createIssuance(db, createKeyDerivation(config.ONCEONLY_MASTER_KEY)),
     keys: createKeys(db),
     leases: createLeases(db),
     policies: createPolicies(db),

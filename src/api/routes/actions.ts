@@ -31,6 +31,7 @@ const run = route({
   tag,
   body: RunBody,
   answer: RunAnswer,
+  otherwise: { 202: 'Not over yet: decision is pending' },
   refusals: ['tool_not_found', 'idempotency_mismatch'],
   handle: async ({ tenant, actor, plan, body, header }, { actions, leases }) => {
     if (isAgentRun(body)) return await leases.run({ tenant, actor, plan }, body);

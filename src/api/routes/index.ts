@@ -6,6 +6,7 @@ import { approvals } from './approvals.ts';
 import { audit } from './audit.ts';
 import { checkLock } from './check-lock.ts';
 import { decisions } from './decisions.ts';
+import { keys } from './keys.ts';
 import { leases } from './leases.ts';
 import { policies } from './policies.ts';
 import { runs } from './runs.ts';
@@ -26,4 +27,5 @@ export const routes: readonly Route[] = [
   ...account,
   ...usages,
   ...audit,
+  ...keys,
 ];
