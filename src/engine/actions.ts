@@ -161,11 +161,15 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
     /** A page of the tenant's actions, the latest first. */
     list: (tenant: string, filter: ActionFilter): Promise<ActionList> => actions.list(tenant, filter, link),
 
-    /** Settles an action in doubt by the word of an operator. */
+    /** Settles an action in doubt by the word of an operator; the same word again finds it so. */
     async resolve(tenant: string, actionId: string, resolution: Resolution): Promise<Action> {
       const action = await actions.find(tenant, actionId);
       if (action === undefined) throw new Refusal('action_not_found');
-      if (action.status !== 'in_doubt') throw new Refusal('action_not_in_doubt', { status: action.status });
+      if (action.status !== 'in_doubt') {
+        if (!isAs(resolution, action) || !(await actions.wasInDoubt(tenant, action)))
+          throw new Refusal('action_not_in_doubt', { status: action.status });
+        return await this.get(tenant, actionId);
+      }
       try {
         await client.workflow
           .getHandle(action.workflowId)
@@ -175,13 +179,20 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
         if (!isWorkflowNotFound(error) && !(error instanceof WorkflowUpdateFailedError)) throw asUnavailable(error);
         await resolveOrphan(tenant, actionId, resolution);
       }
-      return await this.get(tenant, actionId);
+      const settled = await this.get(tenant, actionId);
+      // Someone else was quicker and said otherwise.
+      if (!isAs(resolution, settled)) throw new Refusal('action_not_in_doubt', { status: settled.status });
+      return settled;
     },
   };
 }
 
 /** Its workflow goes on in a later run than the action is named for. */
 const isHeldOpen = (status: string | undefined): boolean => status === 'in_doubt' || status === 'waiting_approval';
+
+/** Whether an action has ended as the operator says. */
+const isAs = ({ outcome, result = {} }: Resolution, { status, result: stored }: Pick<Action, 'status' | 'result'>) =>
+  outcome === 'executed' ? status === 'executed' && fingerprint(stored) === fingerprint(result) : status === 'failed';
 
 const isCurrent = (previous: NonNullable<Recalled['previous']>): boolean =>
   previous.remembered || previous.status === 'in_doubt' || isOpen(previous.status);

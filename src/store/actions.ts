@@ -114,6 +114,16 @@ export const createActions = (db: Database) => ({
       })),
     };
   },
+
+  /** Whether an action was in doubt once: the trail says so. */
+  async wasInDoubt(tenant: string, { actionId, agentId }: ActionRecord): Promise<boolean> {
+    const { rows } = await sql<{ was: boolean }>`
+      select exists (select 1 from audit where tenant = ${tenant} and agent_id = ${agentId}
+        and ts >= (select created_at from actions where tenant = ${tenant} and action_id = ${actionId})
+        and action_id = ${actionId} and type = 'action_in_doubt') as was
+    `.execute(db);
+    return rows[0]?.was ?? false;
+  },
 });
 
 function itemOf(row: ListedRow, link: WorkflowLink): ActionItem {

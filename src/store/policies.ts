@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { Policy, type PolicyAnswer, toolsNamedIn } from '../contracts/policy.ts';
-import type { Database } from './database.ts';
+import { fingerprint } from '../domain/fingerprint.ts';
+import type { Database, Queries } from './database.ts';
 import { missingTools } from './tools.ts';
 import { appendAudit } from './trail.ts';
 
@@ -21,12 +22,17 @@ const toWire = (row: Row): PolicyAnswer => ({
 });
 
 export const createPolicies = (db: Database) => ({
-  /** Stores the next version, unless a tool it names is unknown. Earlier versions stay: decisions name theirs. */
+  /**
+   * Stores the next version, unless a tool it names is unknown, or it is the version in force: a repeat makes none.
+   * Earlier versions stay: decisions name theirs.
+   */
   save(tenant: string, agentId: string, policy: Policy, actor: string): Promise<SavedPolicy> {
     return db.transaction().execute(async (tx) => {
       await sql`select pg_advisory_xact_lock(hashtextextended(${`policy/${tenant}/${agentId}`}, 0))`.execute(tx);
       const tools = await missingTools(tx, tenant, agentId, toolsNamedIn(policy));
       if (tools.length > 0) return { kind: 'unknown_tools', tools };
+      const before = await inForce(tx, tenant, agentId);
+      if (before !== undefined && printOf(before.policy) === printOf(policy)) return { kind: 'saved', answer: before };
       const { rows } = await sql<Row>`
         insert into policies (tenant, agent_id, version, policy)
         select ${tenant}, ${agentId}, coalesce(max(version), 0) + 1, ${JSON.stringify(policy)}::json
@@ -54,11 +60,16 @@ export const createPolicies = (db: Database) => ({
   },
 
   /** The version in force, or none. */
-  async get(tenant: string, agentId: string): Promise<PolicyAnswer | undefined> {
-    const { rows } = await sql<Row>`
-      select agent_id, version, policy from policies
-      where tenant = ${tenant} and agent_id = ${agentId} order by version desc limit 1
-    `.execute(db);
-    return rows[0] && toWire(rows[0]);
-  },
+  get: (tenant: string, agentId: string): Promise<PolicyAnswer | undefined> => inForce(db, tenant, agentId),
 });
+
+/** Of what is stored: a field that is there and undefined is not. */
+const printOf = (policy: Policy): string => fingerprint(JSON.parse(JSON.stringify(policy)));
+
+async function inForce(db: Queries, tenant: string, agentId: string): Promise<PolicyAnswer | undefined> {
+  const { rows } = await sql<Row>`
+    select agent_id, version, policy from policies
+    where tenant = ${tenant} and agent_id = ${agentId} order by version desc limit 1
+  `.execute(db);
+  return rows[0] && toWire(rows[0]);
+}

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { EventRequest, RunEvent, RunList, RunTimeline } from '../contracts/run.ts';
+import { fingerprint } from '../domain/fingerprint.ts';
 import type { Database } from './database.ts';
 
 export interface Page {
@@ -12,17 +13,43 @@ type EventRow = Omit<RunEvent, 'id' | 'ts'> & { id: number; ts: Date };
 const seconds = (moment: Date): number => moment.getTime() / 1000;
 const escapeLike = (text: string): string => text.replace(/[\\%_]/g, '\\$&');
 
+export type AppendedEvent =
+  | { readonly kind: 'appended'; readonly id: string }
+  | { readonly kind: 'idempotency_mismatch' };
+
+/** What a repeat of the event is recognised by, if anything. */
+function identityOf(event: EventRequest, print: string, idempotencyKey: string | undefined): string | null {
+  if (idempotencyKey !== undefined) return `key:${idempotencyKey}`;
+  return event.ts === undefined ? null : `event:${print}`;
+}
+
+/** The event whose place a repeat would have taken. */
+async function earlier(db: Database, tenant: string, identity: string | null, print: string): Promise<AppendedEvent> {
+  const { rows } = await sql<{ id: number; fingerprint: string }>`
+    select id, fingerprint from events where tenant = ${tenant} and identity = ${identity}
+  `.execute(db);
+  const [found] = rows;
+  return found?.fingerprint === print ? { kind: 'appended', id: `evt_${found.id}` } : { kind: 'idempotency_mismatch' };
+}
+
 export const createRuns = (db: Database) => ({
-  /** Appends one event of the caller's own, and answers its id. */
-  async append(tenant: string, event: EventRequest): Promise<string> {
+  /**
+   * Appends one event of the caller's own, once: the same `idempotencyKey`, or without one an equal event that says its
+   * own `ts`, names the event that is there. An event with neither cannot be told from another one like it.
+   */
+  async append(tenant: string, event: EventRequest, idempotencyKey: string | undefined): Promise<AppendedEvent> {
     const { data, ts } = event;
+    const print = fingerprint(JSON.parse(JSON.stringify(event)));
+    const identity = identityOf(event, print, idempotencyKey);
     const { rows } = await sql<{ id: number }>`
       with event as (
-        insert into events (tenant, run_id, ts, type, status, duration_ms, step, tool, req_id, lease_id, agent_id, message, data)
+        insert into events (tenant, run_id, ts, type, status, duration_ms, step, tool, req_id, lease_id, agent_id, message, data,
+                            identity, fingerprint)
         values (${tenant}, ${event.run_id}, coalesce(to_timestamp(${ts ?? null}::float8), clock_timestamp()), ${event.type},
                 ${event.status ?? null}, ${event.duration_ms ?? null}, ${event.step ?? null}, ${event.tool ?? null},
                 ${event.req_id ?? null}, ${event.lease_id ?? null}, ${event.agent_id ?? null}, ${event.message ?? null},
-                ${data === undefined ? null : JSON.stringify(data)})
+                ${data === undefined ? null : JSON.stringify(data)}, ${identity}, ${print})
+        on conflict (tenant, identity) where identity is not null do nothing
         returning id, ts, type, status
       ), run as (
         insert into runs as r (tenant, run_id, last_ts, last_type, last_status, events_count)
@@ -32,7 +59,8 @@ export const createRuns = (db: Database) => ({
       )
       select id from event
     `.execute(db);
-    return `evt_${rows[0]?.id}`;
+    const id = rows[0]?.id;
+    return id === undefined ? await earlier(db, tenant, identity, print) : { kind: 'appended', id: `evt_${id}` };
   },
 
   /** Runs whose id begins with `prefix`, the latest first. */

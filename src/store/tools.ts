@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Selectable, sql } from 'kysely';
 import type { Tool, ToolRequest } from '../contracts/tool.ts';
+import { canonicalJson } from '../domain/fingerprint.ts';
 import { toMicros, toUsd } from '../domain/money.ts';
 import type { Database, Queries } from './database.ts';
 import type { Tools } from './schema.ts';
@@ -33,8 +34,10 @@ const shown = [
   'updated_at',
 ] as const;
 
-function toWire(row: Pick<Selectable<Tools>, (typeof shown)[number]>): Tool {
-  const { price_micros, created_at, updated_at, ...same } = row;
+type Shown = Pick<Selectable<Tools>, (typeof shown)[number]>;
+
+function toWire(row: Shown): Tool {
+  const { price_micros, created_at, updated_at, ...same } = onlyShown(row);
   return {
     ...same,
     auth: { type: 'hmac_sha256' },
@@ -45,16 +48,25 @@ function toWire(row: Pick<Selectable<Tools>, (typeof shown)[number]>): Tool {
   };
 }
 
+/** A row may carry more than may be shown. */
+const onlyShown = (row: Shown): Shown => Object.fromEntries(shown.map((name) => [name, row[name]])) as unknown as Shown;
+
 export type SavedTool = { readonly kind: 'saved'; readonly tool: Tool } | { readonly kind: 'secret_needed' };
 
 export const createTools = (db: Database, secrets: SecretBox) => ({
-  /** Creates or replaces a tool; absent fields fall to their defaults, an absent secret keeps the old one. */
+  /**
+   * Creates or replaces a tool; absent fields fall to their defaults, an absent secret keeps the old one. What is as
+   * asked for already stays as it is, its secret's id too: a repeat changes nothing.
+   */
   save(tenant: string, request: ToolRequest, actor: string): Promise<SavedTool> {
     return db.transaction().execute(async (tx) => {
       const scope_id = request.scope_id ?? 'global';
       const before = await lock(tx, tenant, request.name, scope_id);
       const secret = request.auth?.secret ?? undefined;
       if (before === undefined && secret === undefined) return { kind: 'secret_needed' };
+      if (before !== undefined && isSame(secrets, before, request, secretPlace(tenant, request.name, scope_id))) {
+        return { kind: 'saved', tool: toWire(before) };
+      }
       const fresh = secret === undefined ? {} : sealed(secrets, secret, secretPlace(tenant, request.name, scope_id));
       const values = { ...fieldsOf(request), ...fresh, updated_at: sql<Date>`now()` };
       const row =
@@ -96,12 +108,16 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
     return row && toWire(row);
   },
 
-  /** Says whether the tool exists. */
+  /** Says whether the tool exists; one that is as wanted already is left alone. */
   toggle(tenant: string, name: string, scopeId: string, enabled: boolean, actor: string): Promise<boolean> {
     return changed(
       db,
-      sql`update tools set enabled = ${enabled}, updated_at = now()
-      where tenant = ${tenant} and name = ${name} and scope_id = ${scopeId} returning 1`,
+      sql`
+        update tools set enabled = ${enabled}, updated_at = case when was.enabled = ${enabled} then updated_at else now() end
+        from (select enabled from tools where tenant = ${tenant} and name = ${name} and scope_id = ${scopeId}
+              for update) was
+        where tenant = ${tenant} and name = ${name} and scope_id = ${scopeId}
+        returning was.enabled <> ${enabled} as differs`,
       {
         tenant,
         type: enabled ? 'tool_enabled' : 'tool_disabled',
@@ -116,7 +132,7 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
   remove(tenant: string, name: string, scopeId: string, actor: string): Promise<boolean> {
     return changed(
       db,
-      sql`delete from tools where tenant = ${tenant} and name = ${name} and scope_id = ${scopeId} returning 1`,
+      sql`delete from tools where tenant = ${tenant} and name = ${name} and scope_id = ${scopeId} returning true as differs`,
       {
         tenant,
         type: 'tool_deleted',
@@ -165,12 +181,32 @@ const sealed = (secrets: SecretBox, secret: string, place: string) => ({
   secret_mask: `***${secret.slice(-3)}`,
 });
 
+type Stored = Pick<Selectable<Tools>, (typeof shown)[number] | 'secret_cipher'>;
+
+/** Whether saving would change nothing. */
+function isSame(secrets: SecretBox, before: Stored, request: ToolRequest, place: string): boolean {
+  const { input_schema, ...wanted } = fieldsOf(request);
+  const differs = Object.entries(wanted).some(([name, value]) => before[name as keyof typeof wanted] !== value);
+  if (differs || canonicalJson(before.input_schema) !== canonicalJson(request.input_schema ?? null)) return false;
+  const secret = request.auth?.secret;
+  return secret === undefined || secret === opened(secrets, before.secret_cipher, place);
+}
+
+/** What was sealed under another master key cannot be opened, and so is replaced. */
+function opened(secrets: SecretBox, cipher: Buffer, place: string): string | undefined {
+  try {
+    return secrets.open(cipher, place);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Two writers of one tool take turns, also while it does not exist yet. */
-async function lock(tx: Queries, tenant: string, name: string, scope: string): Promise<{ name: string } | undefined> {
+async function lock(tx: Queries, tenant: string, name: string, scope: string): Promise<Stored | undefined> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${secretPlace(tenant, name, scope)}, 0))`.execute(tx);
   return await tx
     .selectFrom('tools')
-    .select('name')
+    .select([...shown, 'secret_cipher'])
     .where('tenant', '=', tenant)
     .where('name', '=', name)
     .where('scope_id', '=', scope)
@@ -191,7 +227,7 @@ async function changed(
   entry: Parameters<typeof appendAudit>[0][number],
 ): Promise<boolean> {
   const { rows } = await sql<{ found: boolean }>`
-    with changed as (${change}), audited as (${appendAudit([entry], sql`exists (select 1 from changed)`)})
+    with changed as (${change}), audited as (${appendAudit([entry], sql`exists (select 1 from changed where differs)`)})
     select exists (select 1 from changed) as found
   `.execute(db);
   return rows[0]?.found ?? false;

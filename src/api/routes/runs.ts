@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { limit, Offset, offset, RunId, text } from '../../contracts/common.ts';
 import { Refusal } from '../../contracts/errors.ts';
 import { EventAnswer, EventRequest, FeedEvent, RunList, RunTimeline } from '../../contracts/run.ts';
+import { idempotencyKeyOf } from '../idempotency-key.ts';
 import { route } from '../route.ts';
 
 const tag = 'runs';
@@ -13,11 +14,12 @@ const append = route({
   tag,
   body: EventRequest,
   answer: EventAnswer,
-  handle: async ({ tenant, body }, { stores }) => ({
-    ok: true as const,
-    event_id: await stores.runs.append(tenant, body),
-    run_id: body.run_id,
-  }),
+  refusals: ['idempotency_mismatch'],
+  handle: async ({ tenant, body, header }, { stores }) => {
+    const appended = await stores.runs.append(tenant, body, idempotencyKeyOf(header));
+    if (appended.kind === 'idempotency_mismatch') throw new Refusal(appended.kind);
+    return { ok: true as const, event_id: appended.id, run_id: body.run_id };
+  },
 });
 
 /** An offset walks past what it skips; what lies further back is in the audit trail, which has a cursor. */
