@@ -75,6 +75,7 @@ describe('a scope', () => {
   test('read reads, and changes nothing', async () => {
     const rest = withKey((await make({ scopes: ['read'] })).key);
     expect((await rest.get('/v1/tools')).status).toBe(200);
+    expect((await rest.post('/v1/policies/a/simulate', { days: 1 })).status).toBe(200);
     const change = { tenant: 'not even', a: 'schema is shown' };
     expect(await rest.post('/v1/check-lock', change)).toMatchObject(scopeError('write'));
     expect(await rest.delete(`/v1/tools/${unique('t')}`)).toMatchObject(scopeError('write'));

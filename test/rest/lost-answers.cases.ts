@@ -10,6 +10,8 @@ export interface Case {
   arrange(world: World): Promise<Sent>;
   /** What the repeat answers. */
   readonly status?: number;
+  /** How often it is done: once, unless it does nothing. */
+  readonly times?: 0;
   readonly answer: Record<string, unknown>;
   /** Fields in which the repeat says what the lost answer said. */
   readonly same?: readonly string[];
@@ -196,6 +198,18 @@ const governance: Case[] = [
     },
     answer: { policy_version: 2 },
     same: ['policy'],
+  },
+  {
+    route: '/v1/policies/:agent_id/simulate',
+    times: 0,
+    arrange: async (world) => {
+      const [agent, tool] = [unique('agent'), await world.tool('tool', ok())];
+      const path = `/v1/policies/${agent}/simulate`;
+      const body = { policy: { blocked_tools: [tool] }, call: { tool } };
+      return { path, body, count: ['select count(*)::int as n from policies where agent_id = $1', agent] };
+    },
+    answer: { decision: 'blocked', policy_reason: 'tool_explicitly_blocked' },
+    same: ['checks'],
   },
   {
     route: '/v1/agents/:agent_id/disable',

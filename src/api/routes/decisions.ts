@@ -12,6 +12,7 @@ const simulate = route({
   path: '/v1/policies/:agent_id/simulate',
   summary: 'Try a policy on a call, or on the decisions of the last days, without making any',
   tag,
+  scope: 'read',
   params: z.object({ agent_id: AgentId }),
   body: SimulateRequest,
   answer: Simulation,
