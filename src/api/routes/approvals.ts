@@ -22,6 +22,8 @@ const approve = route({
   path: '/v1/approvals/:approval_id/approve',
   summary: 'Let a waiting call be made, if its policy still allows it',
   tag,
+  // A key that agents use may not approve its own calls.
+  scope: 'admin',
   params: ById,
   body: ApprovalRequest.optional(),
   answer: Approval,
@@ -35,6 +37,7 @@ const deny = route({
   path: '/v1/approvals/:approval_id/deny',
   summary: 'Refuse a waiting call',
   tag,
+  scope: 'admin',
   params: ById,
   body: ApprovalRequest.optional(),
   answer: Approval,
