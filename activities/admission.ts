@@ -4,6 +4,7 @@ import { type ActionRecord, answerOf, asRepeat } from '../src/domain/action.ts';
 import { type Facts, type Ruling, rule } from '../src/domain/admission.ts';
 import { fingerprint } from '../src/domain/fingerprint.ts';
 import { mayBeAction } from '../src/domain/workflow-id.ts';
+import type { Metrics } from '../src/metrics/metrics.ts';
 import type { createAdmissions } from '../src/store/admissions.ts';
 import { faultsOf } from './faults.ts';
 
@@ -41,35 +42,46 @@ interface Refused {
 
 export interface AdmissionDeps {
   readonly admissions: ReturnType<typeof createAdmissions>;
+  readonly metrics: Pick<Metrics, 'decided'>;
 }
 
 /** The step before the call: policy, budget hold and audit line, all in one transaction (docs/adr/0002). */
-export const createAdmissionActivities = ({ admissions }: AdmissionDeps) => ({
-  /** Rules on the action and keeps the ruling; asked again for the same action, it says the same. */
-  async admit(request: unknown, identity: ActionIdentity): Promise<Admission> {
-    const described = describe(request, identity);
-    if ('kind' in described) return described;
-    const action = { ...described, argsHash: fingerprint(described.args), actor: described.actor ?? null };
-    const { ruling, facts } = await admissions.admit(action, (known) => rule(action, known));
-    switch (ruling.kind) {
-      case 'allow':
-        return callOf(described, facts);
-      case 'known':
-        return known(ruling.own, described, facts);
-      case 'approval':
-        return { kind: 'approval', answer: undecided(described, ruling, facts.policyVersion) };
-      case 'replay':
-      case 'in_doubt':
-        return { kind: 'answer', answer: asRepeat(answerOf(ruling.previous)) };
-      case 'mismatch':
-        return { kind: 'refused', code: 'idempotency_mismatch' };
-      case 'unknown_tool':
-        return { kind: 'refused', code: 'tool_not_found' };
-      case 'deny':
-        return { kind: 'answer', answer: blocked(described, ruling, facts.policyVersion) };
-    }
-  },
-});
+export const createAdmissionActivities = ({ admissions, metrics }: AdmissionDeps) => {
+  const decided = (answer: ActionAnswer): Admission => {
+    metrics.decided(answer.decision, answer.policy_reason);
+    return { kind: 'answer', answer };
+  };
+
+  return {
+    /** Rules on the action and keeps the ruling; asked again for the same action, it says the same. */
+    async admit(request: unknown, identity: ActionIdentity): Promise<Admission> {
+      const described = describe(request, identity);
+      if ('kind' in described) return described;
+      const action = { ...described, argsHash: fingerprint(described.args), actor: described.actor ?? null };
+      const { ruling, facts, orphan } = await admissions.admit(action, (known) => rule(action, known));
+      if (orphan !== undefined) metrics.decided(answerOf(orphan).decision, orphan.policyReason);
+      switch (ruling.kind) {
+        case 'allow':
+          return callOf(described, facts);
+        case 'known':
+          return known(ruling.own, described, facts);
+        case 'approval':
+          metrics.decided('pending', 'approval_required');
+          return { kind: 'approval', answer: undecided(described, ruling, facts.policyVersion) };
+        case 'replay':
+        case 'in_doubt':
+          return decided(asRepeat(answerOf(ruling.previous)));
+        case 'mismatch':
+          return { kind: 'refused', code: 'idempotency_mismatch' };
+        case 'unknown_tool':
+          metrics.decided('refused', 'tool_not_found');
+          return { kind: 'refused', code: 'tool_not_found' };
+        case 'deny':
+          return decided(blocked(described, ruling, facts.policyVersion));
+      }
+    },
+  };
+};
 
 /** Said again, where a repeated activity asks for the same action. */
 function known(own: ActionRecord, described: DescribedAction, facts: Facts): Admission {

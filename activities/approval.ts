@@ -1,11 +1,13 @@
 import type { ActionAnswer } from '../src/contracts/action.ts';
 import { type Approval, ApprovalCall } from '../src/contracts/approval.ts';
 import { answerOf } from '../src/domain/action.ts';
+import type { Metrics } from '../src/metrics/metrics.ts';
 import type { ApprovalVerdict, createApprovals } from '../src/store/approvals.ts';
 import { faultsOf } from './faults.ts';
 
 export interface ApprovalDeps {
   readonly approvals: ReturnType<typeof createApprovals>;
+  readonly metrics: Pick<Metrics, 'decided'>;
 }
 
 /** An action that waits for a person. */
@@ -24,12 +26,14 @@ export type Decided =
     };
 
 /** The steps of an action that waits for a person. */
-export function createApprovalActivities({ approvals }: ApprovalDeps) {
+export function createApprovalActivities({ approvals, metrics }: ApprovalDeps) {
   async function decide({ tenant, actionId }: Waiting, verdict: ApprovalVerdict): Promise<Decided> {
     const decided = await approvals.decide(tenant, actionId, verdict);
     if (decided === undefined) return { kind: 'refused', code: 'approval_not_found' };
     const { approval, made, action } = decided;
-    return { kind: 'decided', approval, made, answer: answerOf(action) };
+    const answer = answerOf(action);
+    if (made && action.status === 'blocked') metrics.decided(answer.decision, answer.policy_reason);
+    return { kind: 'decided', approval, made, answer };
   }
 
   return {

@@ -4,6 +4,7 @@ import { JsonObject, optional } from '../src/contracts/common.ts';
 import type { Sender } from '../src/dispatch/send.ts';
 import { type ActionRecord, answerOf } from '../src/domain/action.ts';
 import { resolved } from '../src/domain/settlement.ts';
+import type { Metrics } from '../src/metrics/metrics.ts';
 import type { createActions } from '../src/store/actions.ts';
 import type { createClaims } from '../src/store/claims.ts';
 import type { createSettlements } from '../src/store/settlements.ts';
@@ -25,6 +26,7 @@ export interface DoubtDeps {
   readonly settlements: ReturnType<typeof createSettlements>;
   readonly actions: ReturnType<typeof createActions>;
   readonly sender: Sender;
+  readonly metrics: Pick<Metrics, 'decided'>;
 }
 
 export interface InDoubt {
@@ -37,7 +39,7 @@ export type Resolved =
   | { readonly kind: 'refused'; readonly code: 'validation_error'; readonly message: string };
 
 /** The steps of an action whose outcome is not known. */
-export function createDoubtActivities({ claims, settlements, actions, sender }: DoubtDeps) {
+export function createDoubtActivities({ claims, settlements, actions, sender, metrics }: DoubtDeps) {
   const find = async ({ tenant, actionId }: InDoubt) => {
     const action = await actions.find(tenant, actionId);
     if (action === undefined) throw new Error(`action ${actionId} is not in the store`);
@@ -64,7 +66,10 @@ export function createDoubtActivities({ claims, settlements, actions, sender }: 
   async function resolve(inDoubt: InDoubt, action: ActionRecord, resolution: Resolution): Promise<ActionAnswer> {
     const tool = await claims.toolOf(inDoubt.tenant, action);
     const ending = resolved(resolution, windowSeconds(inDoubt.tenant, action, tool?.dedupTtl ?? 0));
-    return answerOf(await settlements.settle(inDoubt.tenant, action, ending));
+    const { action: now, settled } = await settlements.settle(inDoubt.tenant, action, ending);
+    const answer = answerOf(now);
+    if (settled) metrics.decided(answer.decision, answer.policy_reason);
+    return answer;
   }
 
   return {

@@ -2,11 +2,12 @@ import type { ActionAnswer } from '../src/contracts/action.ts';
 import type { Sender } from '../src/dispatch/send.ts';
 import { type Abandon, canceled, refused, toolDeleted } from '../src/domain/abandonment.ts';
 import { type ActionRecord, answerOf } from '../src/domain/action.ts';
-import { type Answer, judgeAnswer, type Outcome, retryDelayMs } from '../src/domain/answer.ts';
+import { judgeAnswer, type Outcome, retryDelayMs } from '../src/domain/answer.ts';
 import { type AttemptEnd, doubt, type Ending, endingOf } from '../src/domain/settlement.ts';
+import type { Metrics } from '../src/metrics/metrics.ts';
 import type { createAbandonments } from '../src/store/abandonments.ts';
 import type { Claim, createClaims } from '../src/store/claims.ts';
-import type { createSettlements } from '../src/store/settlements.ts';
+import type { createSettlements, Settled } from '../src/store/settlements.ts';
 import { whileAlive } from './alive.ts';
 import { envelopeOf, headersOf } from './tool-request.ts';
 import { windowSeconds } from './window.ts';
@@ -16,6 +17,7 @@ export interface ToolCallDeps {
   readonly settlements: ReturnType<typeof createSettlements>;
   readonly abandonments: ReturnType<typeof createAbandonments>;
   readonly sender: Sender;
+  readonly metrics: Pick<Metrics, 'decided' | 'toolAnswered'>;
 }
 
 /** An action under way. */
@@ -38,27 +40,31 @@ type Claimed = Claim & { kind: 'claimed' };
 
 interface Seen {
   readonly claim: Claimed;
-  readonly answer: Answer;
+  readonly outcome: Outcome;
   readonly durationMs: number;
 }
 
 /** The steps that call the tool, and that give the call up. */
-export function createToolCallActivities({ claims, settlements, abandonments, sender }: ToolCallDeps) {
+export function createToolCallActivities({ claims, settlements, abandonments, sender, metrics }: ToolCallDeps) {
   // What a tool answered while the database was away: the repeated activity finds it here instead of doubting.
   const unsaved = new Map<string, Seen>();
 
+  function noted({ action, settled }: Settled): CallReport {
+    if (settled) metrics.decided(answerOf(action).decision, action.policyReason);
+    return reportOf(action);
+  }
+
   async function end(tenant: string, action: ActionRecord, ending: Ending): Promise<CallReport> {
-    return reportOf(await settlements.settle(tenant, action, ending));
+    return noted(await settlements.settle(tenant, action, ending));
   }
 
   async function giveUp({ tenant, actionId }: Underway, decide: Abandon): Promise<CallReport> {
-    return reportOf((await abandonments.abandon(tenant, actionId, decide)).action);
+    return noted(await abandonments.abandon(tenant, actionId, decide));
   }
 
-  async function save(made: Attempt, { claim, answer, durationMs }: Seen): Promise<CallReport> {
+  async function save(made: Attempt, { claim, outcome, durationMs }: Seen): Promise<CallReport> {
     const { tenant, n } = made;
     const { action, tool } = claim;
-    const outcome = judgeAnswer(answer, tool, n);
     const attempt = { n, durationMs, ...attemptOf(outcome) };
     if (outcome.kind !== 'retry') {
       return await end(tenant, action, endingOf(outcome, attempt, windowSeconds(tenant, action, tool.dedupTtl)));
@@ -91,7 +97,8 @@ export function createToolCallActivities({ claims, settlements, abandonments, se
     if (seen === undefined) {
       const claim = await claims.claim(attempt.tenant, attempt.actionId, attempt.n);
       if (claim.kind !== 'claimed') return await without(attempt, claim);
-      seen = await send(sender, claim);
+      seen = await send(sender, claim, attempt.n);
+      metrics.toolAnswered(seen.outcome.kind, seen.durationMs);
       unsaved.set(slot, seen);
     }
     const report = await save(attempt, seen);
@@ -111,7 +118,7 @@ export function createToolCallActivities({ claims, settlements, abandonments, se
   };
 }
 
-async function send(sender: Sender, claim: Claimed): Promise<Seen> {
+async function send(sender: Sender, claim: Claimed, n: number): Promise<Seen> {
   const { action, args, tool } = claim;
   const body = JSON.stringify(envelopeOf(action, args));
   const startedAt = Date.now();
@@ -121,7 +128,7 @@ async function send(sender: Sender, claim: Claimed): Promise<Seen> {
     body,
     headers: headersOf(action, tool, body),
   });
-  return { claim, answer, durationMs: Date.now() - startedAt };
+  return { claim, outcome: judgeAnswer(answer, tool, n), durationMs: Date.now() - startedAt };
 }
 
 const reportOf = (action: ActionRecord): CallReport => ({

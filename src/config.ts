@@ -25,6 +25,8 @@ const masterKey = z
 const Environment = z.object({
   PORT: integer(8080, 0, 65535),
   HOST: z.string().min(1).default('127.0.0.1'),
+  /** Where a worker without an API serves its probes and metrics; without it, it has no port. */
+  METRICS_PORT: z.coerce.number().int().min(1).max(65535).optional(),
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }),
   /** Connections a process keeps to PostgreSQL at the most. */
   DATABASE_POOL_SIZE: integer(16, 2, 200),

@@ -1,14 +1,18 @@
 import { Client } from '@temporalio/client';
 import { createActivities } from '../activities/index.ts';
 import { startApi } from './api/start.ts';
+import { startProbes } from './api/start-probes.ts';
 import type { Config } from './config.ts';
 import type { Resolution } from './contracts/action.ts';
 import { DEFAULT_TENANT } from './contracts/tenant.ts';
 import { createTargetGuard } from './dispatch/guard.ts';
 import { createSender } from './dispatch/send.ts';
-import { openClient, openWorkerConnection, temporalConfig } from './engine/connection.ts';
-import { installRuntime, runWorker } from './engine/run-worker.ts';
+import { openClient, openWorkerConnection, pingTemporal, temporalConfig } from './engine/connection.ts';
+import { type RunningWorker, runWorker } from './engine/run-worker.ts';
+import { installRuntime } from './engine/runtime.ts';
 import { createLogger } from './log.ts';
+import { createMetrics } from './metrics/metrics.ts';
+import { createScraper } from './metrics/scrape.ts';
 import { createStores, type Stores } from './store/stores.ts';
 
 export type Role = 'api' | 'worker';
@@ -30,6 +34,12 @@ export interface Product {
   stop(): Promise<void>;
 }
 
+/** What a process with a worker tells of it. */
+interface WorkerParts {
+  readonly isWorkerReady: () => boolean;
+  readonly readSdkMetrics: () => Promise<string>;
+}
+
 const never = new Promise<never>(() => undefined);
 
 /**
@@ -42,40 +52,46 @@ const never = new Promise<never>(() => undefined);
 export async function startProduct(config: Config, { roles, environment }: ProductOptions): Promise<Product> {
   const log = createLogger(config.LOG_LEVEL);
   const temporal = temporalConfig(environment);
-  const closers: Array<() => Promise<unknown>> = [];
-  const closing = <T>(opened: T, close: (opened: T) => Promise<unknown>): T => {
-    closers.unshift(() => close(opened));
-    return opened;
-  };
-  const stop = async () => {
-    for (const close of closers.splice(0)) await close();
-  };
+  const { closing, stop } = createClosers();
   try {
+    const metrics = createMetrics();
     const stores = closing(createStores(config), (open) => open.close());
     const sender = createSender({ guard: createTargetGuard(config.TOOL_ALLOWED_HOSTS) });
     closing(sender, (open) => open.close());
-    const activities = createActivities({ ...stores, sender });
+    const activities = createActivities({ ...stores, sender, metrics });
     const { namespace } = temporal;
     const taskQueue = config.TEMPORAL_TASK_QUEUE;
 
-    if (!roles.includes('worker')) return { ...(await startRest({ isWorkerReady: () => true })), failed: never, stop };
-    installRuntime(log);
+    if (!roles.includes('worker')) return { ...(await startRest({})), failed: never, stop };
+    let worker: RunningWorker | undefined;
+    const isWorkerReady = () => worker?.isReady() ?? false;
+    const { readMetrics: readSdkMetrics } = await installRuntime(log);
+    // Before Temporal is waited for: whoever watches over a worker sees what it waits for.
+    if (!roles.includes('api')) await watch({ isWorkerReady, readSdkMetrics });
     const connection = closing(await openWorkerConnection(temporal), (open) => open.close());
-    const worker = closing(await runWorker({ connection, namespace, taskQueue, activities, log }), (open) =>
-      open.drain(),
-    );
+    worker = closing(await runWorker({ connection, namespace, taskQueue, activities, log }), (open) => open.drain());
     const { failed } = worker;
     if (!roles.includes('api')) return { url: '', failed, stop };
     const eagerClient = new Client({ connection, namespace });
-    return { ...(await startRest({ isWorkerReady: worker.isReady, eagerClient })), failed, stop };
+    return { ...(await startRest({ isWorkerReady, readSdkMetrics, eagerClient })), failed, stop };
 
-    async function startRest(parts: { eagerClient?: Client; isWorkerReady: () => boolean }) {
+    async function watch(parts: WorkerParts): Promise<void> {
+      const { HOST: host, METRICS_PORT: port } = config;
+      if (port === undefined) return;
+      const client = closing(openClient(temporal), (open) => open.connection.close());
+      const pings = { pingDatabase: stores.ping, pingTemporal: () => pingTemporal(client) };
+      const scrape = createScraper({ ...parts, ...pings, metrics, readStanding: stores.readStanding });
+      closing(await startProbes({ ...parts, ...pings, scrape, host, port, log }), (open) => open.drain());
+    }
+
+    async function startRest(parts: Partial<WorkerParts> & { eagerClient?: Client }) {
       const client = closing(openClient(temporal), (open) => open.connection.close());
       const bootstrapKey = await ensureKeys(config, stores);
       const resolveOrphan = (tenant: string, actionId: string, resolution: Resolution) =>
         activities.resolveAction({ tenant, actionId }, resolution);
-      const { url } = closing(await startApi(config, { ...parts, client, stores, log, resolveOrphan }), (open) =>
-        open.drain(),
+      const { url } = closing(
+        await startApi(config, { ...parts, client, stores, log, metrics, resolveOrphan }),
+        (open) => open.drain(),
       );
       return { url, ...(bootstrapKey && { bootstrapKey }) };
     }
@@ -83,6 +99,20 @@ export async function startProduct(config: Config, { roles, environment }: Produ
     await stop();
     throw error;
   }
+}
+
+/** Closes what was opened, the last first. */
+function createClosers() {
+  const closers: Array<() => Promise<unknown>> = [];
+  return {
+    closing<T>(opened: T, close: (opened: T) => Promise<unknown>): T {
+      closers.unshift(() => close(opened));
+      return opened;
+    },
+    async stop() {
+      for (const close of closers.splice(0)) await close();
+    },
+  };
 }
 
 /** The key that the configuration names, or the first one of a deployment that has none. */

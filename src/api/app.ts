@@ -5,6 +5,7 @@ import { selfHosted } from '../domain/plan.ts';
 import { readBody } from './body.ts';
 import type { ApiDeps } from './deps.ts';
 import { answerErrors, detailOf } from './errors.ts';
+import { measure } from './measure.ts';
 import { probes } from './probes.ts';
 import { reference } from './reference.ts';
 import { Reply, type Route, Streamed } from './route.ts';
@@ -20,8 +21,9 @@ export function createApp(deps: ApiDeps): Express {
   app.disable('etag');
   app.enable('case sensitive routing');
   app.set('query parser', 'simple');
+  app.use(measure(deps.metrics));
   app.use(requestId);
-  app.use(probes(deps));
+  app.use(probes({ ...deps, pingDatabase: deps.stores.ping }));
   app.use(reference());
 
   const identify: RequestHandler = async (request, response, next) => {

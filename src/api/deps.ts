@@ -7,6 +7,8 @@ import type { Approvals } from '../engine/approvals.ts';
 import type { Decisions } from '../engine/decisions.ts';
 import type { Leases } from '../engine/leases.ts';
 import type { Locks } from '../engine/locks.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { Scraper } from '../metrics/scrape.ts';
 import type { Stores } from '../store/stores.ts';
 import type { Authenticator } from './authenticate.ts';
 
@@ -23,6 +25,8 @@ export interface ApiDeps {
   readonly agents: Agents;
   readonly approvals: Approvals;
   readonly decisions: Decisions;
+  readonly metrics: Metrics;
+  readonly scrape: Scraper;
   /** Rejects while Temporal does not answer. */
   readonly pingTemporal: () => Promise<void>;
   /** Whether the worker of this process, if it has one, is at work. */

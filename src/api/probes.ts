@@ -1,18 +1,35 @@
 import { Router } from 'express';
-import type { ApiDeps } from './deps.ts';
+import type { Scraper } from '../metrics/scrape.ts';
 
-/** `GET /healthz`: the process lives. `GET /readyz`: it can do its work, or 503 with what is missing. */
-export function probes({ stores, pingTemporal, isWorkerReady }: ApiDeps): Router {
+export interface ProbeDeps {
+  /** Rejects while PostgreSQL does not answer. */
+  readonly pingDatabase: () => Promise<void>;
+  /** Rejects while Temporal does not answer. */
+  readonly pingTemporal: () => Promise<void>;
+  /** Whether the worker of this process, if it has one, is at work. */
+  readonly isWorkerReady: () => boolean;
+  readonly scrape: Scraper;
+}
+
+/**
+ * What watches a process needs no key for. `GET /healthz`: the process lives. `GET /readyz`: it can do its work, or 503
+ * with what is missing. `GET /metrics`: what it counts, for Prometheus.
+ */
+export function probes({ pingDatabase, pingTemporal, isWorkerReady, scrape }: ProbeDeps): Router {
   const router = Router();
   router.get('/healthz', (_request, response) => {
     response.json({ status: 'ok' });
   });
   router.get('/readyz', async (_request, response) => {
-    const [postgres, temporal] = await Promise.all([answers(stores.ping()), answers(pingTemporal())]);
+    const [postgres, temporal] = await Promise.all([answers(pingDatabase()), answers(pingTemporal())]);
     const checks = { postgres, temporal, worker: isWorkerReady() };
     const ready = Object.values(checks).every(Boolean);
     if (!ready) response.set('Retry-After', '1');
     response.status(ready ? 200 : 503).json({ status: ready ? 'ready' : 'unavailable', checks });
+  });
+  router.get('/metrics', async (_request, response) => {
+    const { contentType, text } = await scrape();
+    response.set('Content-Type', contentType).send(text);
   });
   return router;
 }

@@ -7,11 +7,14 @@ import { createTargetGuard } from '../dispatch/guard.ts';
 import { type ActionEngineDeps, createActions } from '../engine/actions.ts';
 import { createAgents } from '../engine/agents.ts';
 import { createApprovals } from '../engine/approvals.ts';
+import { pingTemporal } from '../engine/connection.ts';
 import { createDecisions } from '../engine/decisions.ts';
 import { createLeases } from '../engine/leases.ts';
 import { createLocks } from '../engine/locks.ts';
 import { createSearchAttributes } from '../engine/search-attributes.ts';
 import { createStarter } from '../engine/start.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import { createScraper } from '../metrics/scrape.ts';
 import type { Stores } from '../store/stores.ts';
 import { createApp } from './app.ts';
 import { createAuthenticator } from './authenticate.ts';
@@ -23,7 +26,10 @@ export interface ApiParts {
   readonly eagerClient?: Client;
   readonly stores: Stores;
   readonly log: Logger;
-  readonly isWorkerReady: () => boolean;
+  readonly metrics: Metrics;
+  /** Whether this process's own worker is at work, and what its SDK counts; absent where it has none. */
+  readonly isWorkerReady?: () => boolean;
+  readonly readSdkMetrics?: () => Promise<string>;
   readonly resolveOrphan: ActionEngineDeps['resolveOrphan'];
 }
 
@@ -39,7 +45,7 @@ export interface RunningApi {
  * @throws when the address is taken.
  */
 export async function startApi(config: Config, parts: ApiParts): Promise<RunningApi> {
-  const { client, eagerClient, stores, log } = parts;
+  const { client, eagerClient, stores, log, metrics } = parts;
   const stopping = new AbortController();
   const attributes = createSearchAttributes();
   void attributes.register(client, log, stopping.signal);
@@ -48,24 +54,27 @@ export async function startApi(config: Config, parts: ApiParts): Promise<Running
   const redis = config.REDIS_URL === undefined ? undefined : openRedis(config.REDIS_URL, log);
   const cache = redis === undefined ? createMemoryLockCache() : createRedisLockCache(redis);
 
+  const ping = () => pingTemporal(client);
+
   const app = createApp({
     config,
     log,
     stores,
     authenticator: createAuthenticator(stores.keys),
     guard: createTargetGuard(config.TOOL_ALLOWED_HOSTS),
-    isWorkerReady: parts.isWorkerReady,
-    pingTemporal: async () => {
-      await client.connection.withDeadline(Date.now() + 2_000, () => client.workflowService.getSystemInfo({}));
-    },
-    locks: createLocks({ start, client, cache, recorder: stores.recorder }),
     approvals: createApprovals({ client, ...stores }),
+    metrics,
+    isWorkerReady: parts.isWorkerReady ?? (() => true),
+    pingTemporal: ping,
+    scrape: createScraper({ ...parts, readStanding: stores.readStanding, pingTemporal: ping }),
+    locks: createLocks({ start, client, cache, recorder: stores.recorder, metrics }),
     decisions: createDecisions(stores),
-    agents: createAgents({ client, ...stores }),
+    agents: createAgents({ client, metrics, ...stores }),
     leases: createLeases({ client, taskQueue, attributes, ...stores }),
     actions: createActions({
       client,
       start,
+      metrics,
       ...stores,
       resolveOrphan: parts.resolveOrphan,
       uiUrl: config.TEMPORAL_UI_URL,

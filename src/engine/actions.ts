@@ -8,6 +8,7 @@ import { actionOfRun, answerOf, asRepeat, isOpen } from '../domain/action.ts';
 import { sameCall } from '../domain/admission.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { actionWorkflowId, derivedActionWorkflowId } from '../domain/workflow-id.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { ActionFilter, createActions as createActionStore, Recalled } from '../store/actions.ts';
 import { repeatEntry } from '../store/admissions.ts';
 import type { Recorder } from '../store/recorder.ts';
@@ -23,6 +24,7 @@ export interface ActionEngineDeps {
   readonly start: Starter;
   readonly actions: ReturnType<typeof createActionStore>;
   readonly recorder: Recorder;
+  readonly metrics: Pick<Metrics, 'decided'>;
   readonly resolveOrphan: (tenant: string, actionId: string, resolution: Resolution) => Promise<unknown>;
   /** Base of the links to the Temporal UI. */
   readonly uiUrl: string;
@@ -54,7 +56,7 @@ interface Identified extends GovernedCall {
 export type Actions = ReturnType<typeof createActions>;
 
 /** Governed actions: started or joined by their key, answered with their outcome. */
-export function createActions({ client, start, actions, recorder, resolveOrphan, uiUrl }: ActionEngineDeps) {
+export function createActions({ client, start, actions, recorder, metrics, resolveOrphan, uiUrl }: ActionEngineDeps) {
   const link = (workflowId: string): string =>
     `${uiUrl}/namespaces/${client.options.namespace}/workflows/${encodeURIComponent(workflowId)}`;
 
@@ -71,7 +73,9 @@ export function createActions({ client, start, actions, recorder, resolveOrphan,
   /** Says again what another call has led to, on the record. */
   async function repeat(call: Identified, first: ActionAnswer): Promise<ActionAnswer> {
     const answer = asRepeat(first);
-    if (answer.decision !== 'pending') await recorder.record(repeatEntry(call, answer), 'ai_repeats');
+    if (answer.decision === 'pending') return answer;
+    await recorder.record(repeatEntry(call, answer), 'ai_repeats');
+    metrics.decided(answer.decision, answer.policy_reason);
     return answer;
   }
 

@@ -1,7 +1,8 @@
 import type { Client } from '@temporalio/client';
 import type { AgentStatus, DisableAnswer } from '../contracts/agent.ts';
 import { switchedOff } from '../domain/abandonment.ts';
-import { runOfAction } from '../domain/action.ts';
+import { answerOf, runOfAction } from '../domain/action.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { createAbandonments } from '../store/abandonments.ts';
 import type { createAgents as createAgentStore, RunningAction, Switching } from '../store/agents.ts';
 import { isTemporalUnavailable } from './faults.ts';
@@ -15,6 +16,7 @@ export interface AgentEngineDeps {
   readonly client: Client;
   readonly agents: ReturnType<typeof createAgentStore>;
   readonly abandonments: ReturnType<typeof createAbandonments>;
+  readonly metrics: Pick<Metrics, 'decided'>;
 }
 
 export type Agents = ReturnType<typeof createAgents>;
@@ -23,7 +25,7 @@ export type Agents = ReturnType<typeof createAgents>;
  * The kill switch. The row is what stops an agent, and the rows of its waiting actions are settled at once, so that it
  * works while Temporal or every worker is away; their workflows are canceled so that whoever waits for one hears of it.
  */
-export function createAgents({ client, agents, abandonments }: AgentEngineDeps) {
+export function createAgents({ client, agents, abandonments, metrics }: AgentEngineDeps) {
   /** A workflow that is not reached finds its action settled when it wakes. */
   async function wake(action: RunningAction): Promise<boolean> {
     const firstExecutionRunId = runOfAction(action.actionId);
@@ -39,8 +41,9 @@ export function createAgents({ client, agents, abandonments }: AgentEngineDeps) 
   async function stopWaiting(tenant: string, agentId: string): Promise<{ stopped: number; in_flight: number }> {
     let [stopped, inFlight, reachable] = [0, 0, true];
     const stop = async (action: RunningAction) => {
-      const { settled } = await abandonments.abandon(tenant, action.actionId, switchedOff);
+      const { action: ended, settled } = await abandonments.abandon(tenant, action.actionId, switchedOff);
       if (!settled) return;
+      metrics.decided(answerOf(ended).decision, ended.policyReason);
       stopped += 1;
       if (reachable) reachable = await wake(action);
     };

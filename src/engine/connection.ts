@@ -56,3 +56,10 @@ export async function openWorkerConnection({ connectionOptions }: TemporalConfig
     }
   }
 }
+
+const PING_TIMEOUT_MS = 2_000;
+
+/** Rejects while Temporal does not answer, after two seconds at the latest. */
+export async function pingTemporal(client: Client): Promise<void> {
+  await client.connection.withDeadline(Date.now() + PING_TIMEOUT_MS, () => client.workflowService.getSystemInfo({}));
+}

@@ -4,6 +4,7 @@ import type { KnownLock, LockCache } from '../cache/lock-cache.ts';
 import type { CheckLockAnswer, CheckLockInput, CheckLockRequest } from '../contracts/check-lock.ts';
 import { grantedTtl, type Plan } from '../domain/plan.ts';
 import { lockWorkflowId } from '../domain/workflow-id.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { Recorder } from '../store/recorder.ts';
 import { asUnavailable } from './faults.ts';
 import { momentOfRun } from './run-id.ts';
@@ -20,6 +21,7 @@ export interface LockDeps {
   readonly client: Client;
   readonly cache: LockCache;
   readonly recorder: Recorder;
+  readonly metrics: Pick<Metrics, 'checked'>;
 }
 
 export interface LockAsked extends CheckLockRequest {
@@ -42,7 +44,7 @@ const hashOf = (owner: string | undefined): string | undefined =>
 export type Locks = ReturnType<typeof createLocks>;
 
 /** Check-lock: an open `checkLock` workflow is the lock, and the server itself closes it at its time to live. */
-export function createLocks({ start, client, cache, recorder }: LockDeps) {
+export function createLocks({ start, client, cache, recorder, metrics }: LockDeps) {
   async function take(input: CheckLockInput): Promise<Held> {
     const { tenant, key, ttl } = input;
     const workflowId = lockWorkflowId(tenant, key);
@@ -105,9 +107,11 @@ export function createLocks({ start, client, cache, recorder }: LockDeps) {
       const held = known === undefined ? await take(inputOf(asked, ttl)) : heldAs(known, asked.owner);
       await note(asked, held);
       const { mine, lock } = held;
+      const status = mine ? 'locked' : 'duplicate';
+      metrics.checked(status);
       return {
         success: mine,
-        status: mine ? 'locked' : 'duplicate',
+        status,
         key: asked.key,
         ttl: mine ? lock.ttl : ttl,
         first_seen_at: mine ? null : lock.firstSeenAt,

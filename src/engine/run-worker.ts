@@ -1,7 +1,6 @@
-import { type NativeConnection, Runtime, type Worker } from '@temporalio/worker';
+import type { NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Activities } from '../../activities/index.ts';
-import { temporalLogger } from '../log.ts';
 import { createWorker } from './worker.ts';
 
 export interface RunningWorker {
@@ -44,13 +43,4 @@ export async function runWorker({ log, ...deps }: RunWorkerDeps): Promise<Runnin
       await ended.catch(() => undefined);
     },
   };
-}
-
-let installed = false;
-
-/** The SDK has one runtime a process: it is told once, before any connection, where to log and to leave signals to us. */
-export function installRuntime(log: Logger): void {
-  if (installed) return;
-  installed = true;
-  Runtime.install({ logger: temporalLogger(log), shutdownSignals: [] });
 }

@@ -3,24 +3,18 @@ import { type Abandon, orphaned, type PastAttempt } from '../domain/abandonment.
 import type { ActionRecord } from '../domain/action.ts';
 import { actionColumns, findAction } from './actions.ts';
 import type { Database, Queries } from './database.ts';
-import { settle } from './settlements.ts';
-
-/** The action as it now stands, and whether it was given up here. */
-export interface Abandoned {
-  readonly action: ActionRecord;
-  readonly settled: boolean;
-}
+import { type Settled, settle } from './settlements.ts';
 
 export const createAbandonments = (db: Database) => ({
   /**
    * Ends a running or waiting action that will not be sent again, as `decide` says by its attempts and its agent's switch. Both rows
    * are locked as by a claim, so that no attempt begins in between. An action that has ended stays as it is.
    */
-  abandon: (tenant: string, actionId: string, decide: Abandon): Promise<Abandoned> =>
+  abandon: (tenant: string, actionId: string, decide: Abandon): Promise<Settled> =>
     db.transaction().execute((tx) => abandon(tx, tenant, actionId, decide)),
 });
 
-async function abandon(tx: Queries, tenant: string, actionId: string, decide: Abandon): Promise<Abandoned> {
+async function abandon(tx: Queries, tenant: string, actionId: string, decide: Abandon): Promise<Settled> {
   const { rows } = await sql<ActionRecord & { agentEnabled: boolean }>`
     select ${actionColumns}, g.is_enabled as "agentEnabled" from actions a
     join agents g on g.tenant = a.tenant and g.agent_id = a.agent_id
@@ -31,7 +25,7 @@ async function abandon(tx: Queries, tenant: string, actionId: string, decide: Ab
   const { agentEnabled, ...action } = row;
   const ending = decide({ agentEnabled, attempts: await attemptsOf(tx, actionId) });
   if (ending === undefined) return { action, settled: false };
-  return { action: await settle(tx, tenant, action, ending), settled: true };
+  return await settle(tx, tenant, action, ending);
 }
 
 /** A statement of its own, after the locks: an attempt that was claimed while they were waited for has to be seen. */
@@ -50,6 +44,5 @@ async function existing(tx: Queries, tenant: string, actionId: string): Promise<
 }
 
 /** Gives up an action that is still marked as running although its workflow is gone. */
-export async function closeOrphan(tx: Queries, tenant: string, { actionId }: ActionRecord): Promise<void> {
-  await abandon(tx, tenant, actionId, orphaned);
-}
+export const closeOrphan = (tx: Queries, tenant: string, { actionId }: ActionRecord): Promise<Settled> =>
+  abandon(tx, tenant, actionId, orphaned);

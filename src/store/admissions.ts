@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { ActionAnswer, PolicyReason, RiskLevel } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
-import { answerOf, asRepeat, isOpen } from '../domain/action.ts';
+import { type ActionRecord, answerOf, asRepeat, isOpen } from '../domain/action.ts';
 import type { Facts, Ruling } from '../domain/admission.ts';
 import { APPROVAL_SECONDS, approvalOfAction } from '../domain/approval.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
@@ -31,6 +31,8 @@ export interface NewAction {
 export interface Admitted {
   readonly ruling: Ruling;
   readonly facts: Facts;
+  /** The action that was ended on the way: it held the key, and its workflow is gone. */
+  readonly orphan: ActionRecord | undefined;
 }
 
 export const createAdmissions = (db: Database) => ({
@@ -49,13 +51,15 @@ export const createAdmissions = (db: Database) => ({
   admit: (action: NewAction, rule: (facts: Facts) => Ruling): Promise<Admitted> =>
     db.transaction().execute(async (tx) => {
       let facts = (await readFacts(tx, action, { lock: true })) ?? (await openLedger(tx, action));
+      let orphan: ActionRecord | undefined;
       if (facts.own === undefined && facts.previous !== undefined && isOpen(facts.previous.status)) {
-        await closeOrphan(tx, action.tenant, facts.previous);
+        const closed = await closeOrphan(tx, action.tenant, facts.previous);
+        if (closed.settled) orphan = closed.action;
         facts = (await readFacts(tx, action, { lock: true })) ?? facts;
       }
       const ruling = rule(facts);
       await keep(tx, action, facts, ruling);
-      return { ruling, facts };
+      return { ruling, facts, orphan };
     }),
 });
 

@@ -72,7 +72,7 @@ export const createApprovals = (db: Database) => ({
       await appendAudit([entryOf(tenant, action, verdict)]).execute(tx);
       if (status === 'approved') return { approval, made: true, action };
       const ending = denied(actor, status === 'expired' ? 'approval_expired' : 'approval_denied');
-      return { approval, made: true, action: await settle(tx, tenant, action, ending) };
+      return { approval, made: true, action: (await settle(tx, tenant, action, ending)).action };
     }),
 });
 

@@ -10,12 +10,18 @@ import { addUsage, type Counted } from './usage.ts';
 const holds = { executed: 'spent', failed: 'released', blocked: 'released', in_doubt: 'held' } as const;
 const results = { executed: 'ok', failed: 'error', blocked: 'blocked', in_doubt: 'in_doubt' } as const;
 
+/** The action as it now stands, and whether it was ended here. */
+export interface Settled {
+  readonly action: ActionRecord;
+  readonly settled: boolean;
+}
+
 export const createSettlements = (db: Database) => ({
   /**
    * Ends an action in one statement: its attempt, its row, its hold, its audit line, its timeline and its count change
    * together. An action that has ended stays as it is; the answer is always the action as it now stands.
    */
-  settle: (tenant: string, action: ActionRecord, ending: Ending): Promise<ActionRecord> =>
+  settle: (tenant: string, action: ActionRecord, ending: Ending): Promise<Settled> =>
     settle(db, tenant, action, ending),
 
   /**
@@ -44,7 +50,7 @@ const endAttempt = (actionId: string, attempt: AttemptEnd, mayHaveActed = false)
 const noAttempt = sql`select 1`;
 
 /** {@link createSettlements}' `settle`, also as part of a transaction. */
-export async function settle(db: Queries, tenant: string, action: ActionRecord, ending: Ending): Promise<ActionRecord> {
+export async function settle(db: Queries, tenant: string, action: ActionRecord, ending: Ending): Promise<Settled> {
   const { actionId } = action;
   const { status, attempt } = ending;
   const hold = holds[status];
@@ -79,7 +85,9 @@ export async function settle(db: Queries, tenant: string, action: ActionRecord, 
     counted as (${addUsage(usageOf(tenant, status), settled)})
     select * from action
   `.execute(db);
-  return rows[0] ?? (await findAction(db, tenant, actionId)) ?? action;
+  const [ended] = rows;
+  if (ended !== undefined) return { action: ended, settled: true };
+  return { action: (await findAction(db, tenant, actionId)) ?? action, settled: false };
 }
 
 /** A call that was stopped before it left does not count against the agent's limits. */

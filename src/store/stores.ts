@@ -19,6 +19,7 @@ import { createRunEndings } from './run-endings.ts';
 import { createRuns } from './runs.ts';
 import { createSecretBox } from './secret-box.ts';
 import { createSettlements } from './settlements.ts';
+import { readStanding } from './standing.ts';
 import { createTools } from './tools.ts';
 import { createUsage } from './usage.ts';
 
@@ -56,6 +57,9 @@ export function createStores(config: StoreConfig) {
     settlements: createSettlements(db),
     tools: createTools(db, secrets),
     usage: createUsage(db),
+
+    /** What is open, over all tenants. */
+    readStanding: () => readStanding(db),
 
     /** @throws when PostgreSQL does not answer. */
     ping: async () => {

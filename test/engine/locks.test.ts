@@ -5,6 +5,7 @@ import { openClient, temporalConfig } from '../../src/engine/connection.ts';
 import { createLocks } from '../../src/engine/locks.ts';
 import { createSearchAttributes } from '../../src/engine/search-attributes.ts';
 import { createStarter } from '../../src/engine/start.ts';
+import { createMetrics } from '../../src/metrics/metrics.ts';
 import { freshEnvironment } from '../stack/environment.ts';
 import { unique } from '../stack/world.ts';
 
@@ -34,7 +35,7 @@ function apiWithoutItsFirstLine() {
   };
   const start = createStarter({ client, taskQueue, attributes: createSearchAttributes() });
   const recorder = { record, drained: () => Promise.resolve() };
-  const locks = createLocks({ start, client, cache: createMemoryLockCache(), recorder });
+  const locks = createLocks({ start, client, cache: createMemoryLockCache(), recorder, metrics: createMetrics() });
   return { locks, asked, refuse: () => refuse(new Error('the database is away')) };
 }
 

@@ -23,6 +23,8 @@ export interface World {
   kill(role: Role, signal: NodeJS.Signals): Promise<void>;
   /** Registers a tool that behaves so, and answers its name. */
   tool(name: string, behaviour: Behaviour, fields?: Record<string, unknown>): Promise<string>;
+  /** A tenant of its own, whose name is `name` made unique, by a key of its own. */
+  tenant(name: string): Promise<Rest & { readonly tenant: string }>;
   /** A governed call as an agent makes it. */
   run(call: Record<string, unknown>, headers?: Record<string, string>): Promise<Answer>;
   /** Asks the database what REST does not show. */
@@ -80,6 +82,16 @@ export async function buildWorld({
       const saved = await rest.post('/v1/tools', { name: tool, url, auth, ...fields });
       if (saved.status !== 200) throw new Error(`the tool was refused: ${JSON.stringify(saved.body)}`);
       return tool;
+    },
+    async tenant(name) {
+      const [tenant, key] = [unique(name), `once_live_${unique(name)}`];
+      await db.query('insert into tenants (tenant) values ($1)', [tenant]);
+      await db.query(
+        `insert into api_keys (id, tenant, name, hash, preview, scopes)
+         values ($1, $2, 'test', sha256($3::text::bytea), 'once_live_…', '{admin}')`,
+        [unique('key'), tenant, key],
+      );
+      return { ...createRest(rest.url, key), tenant };
     },
     run: (call, headers) => rest.post('/v1/ai/run', call, headers),
     query: async (sql, values) => (await db.query(sql, values)).rows,
