@@ -1,3 +1,4 @@
+import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 
 const integer = (fallback: number, min: number, max: number) =>
@@ -12,6 +13,21 @@ const commaSeparated = z
       .map((part) => part.trim())
       .filter((part) => part !== ''),
   );
+
+const isNetwork = (text: string): boolean =>
+  ['loopback', 'linklocal', 'uniquelocal'].includes(text) || ipaddr.isValid(text) || ipaddr.isValidCIDR(text);
+
+/** As Express has it (https://expressjs.com/en/guide/behind-proxies.html): hops, networks, `true` for anybody, or none. */
+const trustedProxies = commaSeparated
+  .refine(
+    (list) => list.every((one) => (list.length === 1 && /^(\d{1,2}|true|false)$/.test(one)) || isNetwork(one)),
+    'must be a number of hops, a list of addresses or networks, true or false',
+  )
+  .transform((list): number | boolean | string[] => {
+    const [only = 'false'] = list;
+    if (/^\d+$/.test(only)) return Number(only);
+    return only === 'true' || (only === 'false' ? false : list);
+  });
 
 const masterKey = z
   .base64()
@@ -42,6 +58,12 @@ const Environment = z.object({
   DUPLICATE_STATUS_CODE: z.enum(['200', '409']).default('200').transform(Number),
   /** Temporal refuses inputs over 2 MiB. */
   MAX_BODY_BYTES: integer(262_144, 1_024, 1_048_576),
+  /** Requests a key may make; 0: as many as it likes. */
+  API_RATE_LIMIT_PER_SECOND: integer(0, 0, 1_000_000),
+  /** Unknown keys that a network may try; 0: as many as it likes. */
+  KEY_GUESSES_PER_MINUTE: integer(600, 0, 1_000_000),
+  /** Whose word on the address of a client is taken. */
+  TRUST_PROXY: trustedProxies,
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 });
 

@@ -39,6 +39,20 @@ describe('configuration', () => {
     for (const value of ['eighty', 'c2hvcnQ=', 'secret://']) expect(read).not.toThrow(value);
   });
 
+  test.each([
+    ['', false],
+    ['false', false],
+    ['true', true],
+    ['2', 2],
+    ['loopback, 10.0.0.0/8,2001:db8::1', ['loopback', '10.0.0.0/8', '2001:db8::1']],
+  ])('reads TRUST_PROXY %j as Express does', (given, trusted) => {
+    expect(readConfig({ ...complete, TRUST_PROXY: given }).TRUST_PROXY).toEqual(trusted);
+  });
+
+  test.each(['everybody', '10.0.0.0/8,true', '1,2'])('refuses TRUST_PROXY %j', (given) => {
+    expect(() => readConfig({ ...complete, TRUST_PROXY: given })).toThrow('TRUST_PROXY');
+  });
+
   test('takes an empty variable for an absent one', () => {
     const config = readConfig({ ...complete, PORT: '', REDIS_URL: '' });
     expect(config.PORT).toBe(8080);

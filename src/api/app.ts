@@ -5,6 +5,7 @@ import { selfHosted } from '../domain/plan.ts';
 import { readBody } from './body.ts';
 import type { ApiDeps } from './deps.ts';
 import { answerErrors, detailOf } from './errors.ts';
+import { limitKeys } from './limit.ts';
 import { measure } from './measure.ts';
 import { probes } from './probes.ts';
 import { reference } from './reference.ts';
@@ -14,25 +15,34 @@ import { permit } from './scope.ts';
 import { stream } from './stream.ts';
 import { parsePart } from './validation.ts';
 
-/** The REST facade over everything it is given. Order of checks: key, scope, body, schema, work (contract, section 2). */
+/**
+ * The REST facade over everything it is given. Order of checks: key, scope, rate limit, body, schema, work (contract,
+ * section 2).
+ */
 export function createApp(deps: ApiDeps): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.enable('case sensitive routing');
   app.set('query parser', 'simple');
+  app.set('trust proxy', deps.config.TRUST_PROXY);
   app.use(measure(deps.metrics));
   app.use(requestId);
   app.use(probes({ ...deps, pingDatabase: deps.stores.ping }));
   app.use(reference());
 
   const identify: RequestHandler = async (request, response, next) => {
-    response.locals.principal = await deps.authenticator.identify(request.headers.authorization);
+    response.locals.principal = await deps.authenticator.identify({
+      authorization: request.headers.authorization,
+      address: () => request.ip,
+    });
     next();
   };
+  const { keys } = deps.limits;
+  const admit = keys === undefined ? [identify] : [identify, limitKeys(keys, deps.stores.tallies)];
   for (const route of routes) {
     const body = route.body === undefined ? [] : readBody(deps.config.MAX_BODY_BYTES);
-    app[route.method](route.path, identify, permit(route), ...(body as RequestHandler[]), answerWith(route, deps));
+    app[route.method](route.path, ...admit, permit(route), ...(body as RequestHandler[]), answerWith(route, deps));
   }
   for (const [path, methods] of methodsByPath(routes)) app.all(path, refuseMethod(methods));
   app.use((_request, response) => {

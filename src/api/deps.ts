@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Limits } from '../cache/limiter.ts';
 import type { Config } from '../config.ts';
 import type { TargetGuard } from '../dispatch/guard.ts';
 import type { Actions } from '../engine/actions.ts';
@@ -25,6 +26,8 @@ export interface ApiDeps {
   readonly agents: Agents;
   readonly approvals: Approvals;
   readonly decisions: Decisions;
+  /** How often a key may ask, and a network guess keys. */
+  readonly limits: Limits;
   readonly metrics: Metrics;
   readonly scrape: Scraper;
   /** Rejects while Temporal does not answer. */

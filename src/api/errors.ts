@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { Refusal, type RefusalCode, refusals } from '../contracts/errors.ts';
 import { isTemporalUnavailable } from '../engine/faults.ts';
 import { isDatabaseUnavailable } from '../store/database.ts';
+import { RateLimited } from './limit.ts';
 import { ValidationError } from './validation.ts';
 
 /** Seconds after which a refused request may be tried again. */
@@ -36,6 +37,7 @@ export const answerErrors =
       log.warn({ err: error, method: request.method, route: request.route?.path }, 'unavailable');
       response.set('Retry-After', RETRY_AFTER_SECONDS);
     }
+    if (refusal instanceof RateLimited) response.set('Retry-After', String(refusal.retryAfterSeconds));
     response.status(status).json({ detail: detailOf(refusal.code, refusal.extra) });
   };
 

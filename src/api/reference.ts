@@ -13,6 +13,7 @@ const everywhere: readonly RefusalCode[] = [
   'invalid_api_key',
   'api_key_disabled',
   'insufficient_scope',
+  'rate_limited',
   'unavailable',
 ];
 const withBody: readonly RefusalCode[] = ['payload_too_large', 'unsupported_media_type'];

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
+import { createLimits } from '../cache/limiter.ts';
 import { createMemoryLockCache, createRedisLockCache } from '../cache/lock-cache.ts';
 import { openRedis } from '../cache/redis.ts';
 import type { Config } from '../config.ts';
@@ -56,13 +57,16 @@ export async function startApi(config: Config, parts: ApiParts): Promise<Running
 
   const ping = () => pingTemporal(client);
 
+  const limits = createLimits(config, redis);
+
   const app = createApp({
     config,
     log,
     stores,
-    authenticator: createAuthenticator(stores.keys),
+    authenticator: createAuthenticator({ keys: stores.keys, guesses: limits.guesses }),
     guard: createTargetGuard(config.TOOL_ALLOWED_HOSTS),
     approvals: createApprovals({ client, ...stores }),
+    limits,
     metrics,
     isWorkerReady: parts.isWorkerReady ?? (() => true),
     pingTemporal: ping,
@@ -71,14 +75,7 @@ export async function startApi(config: Config, parts: ApiParts): Promise<Running
     decisions: createDecisions(stores),
     agents: createAgents({ client, metrics, ...stores }),
     leases: createLeases({ client, taskQueue, attributes, ...stores }),
-    actions: createActions({
-      client,
-      start,
-      metrics,
-      ...stores,
-      resolveOrphan: parts.resolveOrphan,
-      uiUrl: config.TEMPORAL_UI_URL,
-    }),
+    actions: createActions({ ...parts, ...stores, start, uiUrl: config.TEMPORAL_UI_URL }),
   });
   const server = await listen(app, config.HOST, config.PORT);
   log.info({ url: server.url }, 'api started');

@@ -30,6 +30,7 @@ export const refusals = {
   idempotency_mismatch: { status: 422, message: 'This Idempotency-Key was used for another call' },
   payload_too_large: { status: 413, message: 'The body is larger than this server accepts' },
   unsupported_media_type: { status: 415, message: 'Send JSON, declared as application/json' },
+  rate_limited: { status: 429, message: 'Too many requests; come again after the seconds of Retry-After' },
   unavailable: { status: 503, message: 'A service behind this API cannot be reached; nothing was executed, try again' },
 } as const satisfies Record<string, { status: number } & ({ text: string } | { message: string } | { error: string })>;
 

@@ -20,6 +20,7 @@ import { createRuns } from './runs.ts';
 import { createSecretBox } from './secret-box.ts';
 import { createSettlements } from './settlements.ts';
 import { readStanding } from './standing.ts';
+import { createTallies } from './tallies.ts';
 import { createTools } from './tools.ts';
 import { createUsage } from './usage.ts';
 
@@ -36,6 +37,7 @@ export function createStores(config: StoreConfig) {
   const db = openDatabase(config.DATABASE_URL, config.DATABASE_POOL_SIZE);
   const secrets = createSecretBox(config.ONCEONLY_MASTER_KEY);
   const recorder = createRecorder(db);
+  const tallies = createTallies(db);
   return {
     abandonments: createAbandonments(db),
     accounts: createAccounts(db),
@@ -55,6 +57,7 @@ export function createStores(config: StoreConfig) {
     runEndings: createRunEndings(db),
     runs: createRuns(db),
     settlements: createSettlements(db),
+    tallies,
     tools: createTools(db, secrets),
     usage: createUsage(db),
 
@@ -68,6 +71,7 @@ export function createStores(config: StoreConfig) {
 
     close: async () => {
       await recorder.drained();
+      await tallies.drained();
       await db.destroy();
     },
   };

@@ -25,6 +25,8 @@ export interface World {
   tool(name: string, behaviour: Behaviour, fields?: Record<string, unknown>): Promise<string>;
   /** A tenant of its own, whose name is `name` made unique, by a key of its own. */
   tenant(name: string): Promise<Rest & { readonly tenant: string }>;
+  /** One more key of a tenant. */
+  key(tenant: string): Promise<Rest>;
   /** A governed call as an agent makes it. */
   run(call: Record<string, unknown>, headers?: Record<string, string>): Promise<Answer>;
   /** Asks the database what REST does not show. */
@@ -68,6 +70,16 @@ export async function buildWorld({
     processes.delete(role);
   };
 
+  const key = async (tenant: string) => {
+    const secret = `once_live_${unique('key')}`;
+    await db.query(
+      `insert into api_keys (id, tenant, name, hash, preview, scopes)
+       values ($1, $2, 'test', sha256($3::text::bytea), 'once_live_…', '{admin}')`,
+      [unique('key'), tenant, secret],
+    );
+    return createRest(rest.url, secret);
+  };
+
   return {
     env,
     rest,
@@ -84,15 +96,11 @@ export async function buildWorld({
       return tool;
     },
     async tenant(name) {
-      const [tenant, key] = [unique(name), `once_live_${unique(name)}`];
+      const tenant = unique(name);
       await db.query('insert into tenants (tenant) values ($1)', [tenant]);
-      await db.query(
-        `insert into api_keys (id, tenant, name, hash, preview, scopes)
-         values ($1, $2, 'test', sha256($3::text::bytea), 'once_live_…', '{admin}')`,
-        [unique('key'), tenant, key],
-      );
-      return { ...createRest(rest.url, key), tenant };
+      return { ...(await key(tenant)), tenant };
     },
+    key,
     run: (call, headers) => rest.post('/v1/ai/run', call, headers),
     query: async (sql, values) => (await db.query(sql, values)).rows,
     async close() {
