@@ -15,7 +15,8 @@ const commaSeparated = z
   );
 
 const isNetwork = (text: string): boolean =>
-  ['loopback', 'linklocal', 'uniquelocal'].includes(text) || ipaddr.isValid(text) || ipaddr.isValidCIDR(text);
+  ['loopback', 'linklocal', 'uniquelocal'].includes(text) ||
+  (/[.:]/.test(text) && (ipaddr.isValid(text) || ipaddr.isValidCIDR(text)));
 
 /** As Express has it (https://expressjs.com/en/guide/behind-proxies.html): hops, networks, `true` for anybody, or none. */
 const trustedProxies = commaSeparated
@@ -62,6 +63,10 @@ const Environment = z.object({
   API_RATE_LIMIT_PER_SECOND: integer(0, 0, 1_000_000),
   /** Unknown keys that a network may try; 0: as many as it likes. */
   KEY_GUESSES_PER_MINUTE: integer(600, 0, 1_000_000),
+  /** How long a client may take to send a request, and take nothing of its answer. */
+  CLIENT_TIMEOUT_SECONDS: integer(30, 1, 300),
+  /** Connections at the most; 0: as many as the system gives. */
+  MAX_CONNECTIONS: integer(15_000, 0, 1_000_000),
   /** Whose word on the address of a client is taken. */
   TRUST_PROXY: trustedProxies,
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),

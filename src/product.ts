@@ -1,5 +1,6 @@
 import { Client } from '@temporalio/client';
 import { createActivities } from '../activities/index.ts';
+import { listenOptions } from './api/server.ts';
 import { startApi } from './api/start.ts';
 import { startProbes } from './api/start-probes.ts';
 import type { Config } from './config.ts';
@@ -76,12 +77,12 @@ export async function startProduct(config: Config, { roles, environment }: Produ
     return { ...(await startRest({ isWorkerReady, readSdkMetrics, eagerClient })), failed, stop };
 
     async function watch(parts: WorkerParts): Promise<void> {
-      const { HOST: host, METRICS_PORT: port } = config;
-      if (port === undefined) return;
+      if (config.METRICS_PORT === undefined) return;
+      const at = listenOptions(config, config.METRICS_PORT);
       const client = closing(openClient(temporal), (open) => open.connection.close());
       const pings = { pingDatabase: stores.ping, pingTemporal: () => pingTemporal(client) };
       const scrape = createScraper({ ...parts, ...pings, metrics, readStanding: stores.readStanding });
-      closing(await startProbes({ ...parts, ...pings, scrape, host, port, log }), (open) => open.drain());
+      closing(await startProbes({ ...parts, ...pings, scrape, at, log }), (open) => open.drain());
     }
 
     async function startRest(parts: Partial<WorkerParts> & { eagerClient?: Client }) {

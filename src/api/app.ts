@@ -12,6 +12,7 @@ import { reference } from './reference.ts';
 import { Reply, type Route, Streamed } from './route.ts';
 import { routes } from './routes/index.ts';
 import { permit } from './scope.ts';
+import { onlySound } from './sound-request.ts';
 import { stream } from './stream.ts';
 import { parsePart } from './validation.ts';
 
@@ -28,6 +29,7 @@ export function createApp(deps: ApiDeps): Express {
   app.set('trust proxy', deps.config.TRUST_PROXY);
   app.use(measure(deps.metrics));
   app.use(requestId);
+  app.use(onlySound);
   app.use(probes({ ...deps, pingDatabase: deps.stores.ping }));
   app.use(reference());
 
@@ -76,7 +78,7 @@ const answerWith =
       },
       deps,
     );
-    if (answer instanceof Streamed) return await stream(answer, response);
+    if (answer instanceof Streamed) return await stream(answer, response, deps.config.CLIENT_TIMEOUT_SECONDS * 1000);
     const reply = answer instanceof Reply ? answer : new Reply(answer);
     response
       .status(reply.status ?? route.status ?? 200)

@@ -9,7 +9,10 @@ const hasBody = (request: Request): boolean =>
 export function readBody(maxBytes: number): Array<RequestHandler | ErrorRequestHandler> {
   const onlyJson: RequestHandler = (request, _response, next) => {
     const declared = request.is(['application/json', 'application/*+json']);
-    next(hasBody(request) && !declared ? new Refusal('unsupported_media_type') : undefined);
+    if (hasBody(request) && !declared) throw new Refusal('unsupported_media_type');
+    // The parser would read all of it first.
+    if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw new Refusal('payload_too_large');
+    next();
   };
   const json = express.json({ limit: maxBytes, strict: false, type: () => true });
   const faults: ErrorRequestHandler = (error, _request, _response, next) => next(asOurs(error));

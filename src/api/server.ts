@@ -1,5 +1,35 @@
-import { createServer, type RequestListener } from 'node:http';
+import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { answerBrokenRequests } from './broken-requests.ts';
+
+/** Request line and headers together, in bytes; Node's own default, said here because answers depend on it. */
+const MAX_HEADER_BYTES = 16_384;
+/** Longer than the 60 s after which common load balancers give up an idle connection: who closes first loses no request. */
+const KEEP_ALIVE_MS = 65_000;
+/** How often connections are looked through for those whose time is up. */
+const CHECK_MS = 1_000;
+
+export interface ListenOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Seconds a client may take to send a request, and stand still while its answer is sent. */
+  readonly clientTimeoutSeconds: number;
+  /** Connections at the most, further ones are closed at once; 0: as many as the system gives. */
+  readonly maxConnections: number;
+}
+
+interface ListenConfig {
+  readonly HOST: string;
+  readonly CLIENT_TIMEOUT_SECONDS: number;
+  readonly MAX_CONNECTIONS: number;
+}
+
+export const listenOptions = (config: ListenConfig, port: number): ListenOptions => ({
+  host: config.HOST,
+  port,
+  clientTimeoutSeconds: config.CLIENT_TIMEOUT_SECONDS,
+  maxConnections: config.MAX_CONNECTIONS,
+});
 
 export interface Listening {
   readonly url: string;
@@ -12,11 +42,24 @@ export interface Listening {
  *
  * @throws when the address is taken or not ours.
  */
-export async function listen(app: RequestListener, host: string, port: number): Promise<Listening> {
-  const server = createServer(app);
+export async function listen(app: RequestListener, options: ListenOptions): Promise<Listening> {
+  const timeout = options.clientTimeoutSeconds * 1000;
+  const server = createServer({
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: timeout,
+    requestTimeout: timeout,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: CHECK_MS,
+    // The app says it in the contract's shape.
+    requireHostHeader: false,
+  });
+  if (options.maxConnections > 0) server.maxConnections = options.maxConnections;
+  answerBrokenRequests(server);
+  server.on('request', (_request, response) => response.once('prefinish', () => expectReading(response, timeout)));
+  server.on('request', app);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, host, resolve);
+    server.listen(options.port, options.host, resolve);
   });
   const address = server.address() as AddressInfo;
   const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;
@@ -31,3 +74,11 @@ export async function listen(app: RequestListener, host: string, port: number): 
       }),
   };
 }
+
+/**
+ * Breaks the connection once its client has taken nothing of what is written for so long; 0 lets it be. Any byte that goes
+ * out begins the time anew, and so does the next request.
+ */
+export const expectReading = (response: ServerResponse, milliseconds: number): void => {
+  response.setTimeout(milliseconds);
+};

@@ -2,11 +2,10 @@ import express from 'express';
 import type { Logger } from 'pino';
 import { detailOf } from './errors.ts';
 import { type ProbeDeps, probes } from './probes.ts';
-import { type Listening, listen } from './server.ts';
+import { type Listening, type ListenOptions, listen } from './server.ts';
 
 export interface WatchedDeps extends ProbeDeps {
-  readonly host: string;
-  readonly port: number;
+  readonly at: ListenOptions;
   readonly log: Logger;
 }
 
@@ -15,14 +14,14 @@ export interface WatchedDeps extends ProbeDeps {
  *
  * @throws when the address is taken.
  */
-export async function startProbes({ host, port, log, ...deps }: WatchedDeps): Promise<Listening> {
+export async function startProbes({ at, log, ...deps }: WatchedDeps): Promise<Listening> {
   const app = express();
   app.disable('x-powered-by');
   app.use(probes(deps));
   app.use((_request, response) => {
     response.status(404).json({ detail: detailOf('not_found') });
   });
-  const server = await listen(app, host, port);
+  const server = await listen(app, at);
   log.info({ url: server.url }, 'probes started');
   return server;
 }

@@ -19,7 +19,7 @@ import { createScraper } from '../metrics/scrape.ts';
 import type { Stores } from '../store/stores.ts';
 import { createApp } from './app.ts';
 import { createAuthenticator } from './authenticate.ts';
-import { listen } from './server.ts';
+import { listen, listenOptions } from './server.ts';
 
 export interface ApiParts {
   readonly client: Client;
@@ -77,7 +77,7 @@ export async function startApi(config: Config, parts: ApiParts): Promise<Running
     leases: createLeases({ client, taskQueue, attributes, ...stores }),
     actions: createActions({ ...parts, ...stores, start, uiUrl: config.TEMPORAL_UI_URL }),
   });
-  const server = await listen(app, config.HOST, config.PORT);
+  const server = await listen(app, listenOptions(config, config.PORT));
   log.info({ url: server.url }, 'api started');
   return {
     url: server.url,

@@ -3,6 +3,7 @@
  * type inside Temporal and the audit reason. A detail that is a string is sent as it stands (the clients expect that).
  */
 export const refusals = {
+  bad_request: { status: 400, message: 'This is not an HTTP request that can be understood' },
   missing_token: { status: 401, text: 'Missing Authorization Bearer token' },
   invalid_api_key: { status: 403, text: 'Invalid API key' },
   api_key_disabled: { status: 403, text: 'API key disabled' },
@@ -28,7 +29,10 @@ export const refusals = {
   duplicate_blocked: { status: 409, error: 'Duplicate blocked' },
   validation_error: { status: 422, message: 'The input does not have the shape that is asked for' },
   idempotency_mismatch: { status: 422, message: 'This Idempotency-Key was used for another call' },
+  request_timeout: { status: 408, message: 'The request took too long to arrive' },
   payload_too_large: { status: 413, message: 'The body is larger than this server accepts' },
+  uri_too_long: { status: 414, message: 'The path with its query is longer than this server accepts' },
+  headers_too_large: { status: 431, message: 'The headers are larger than this server accepts' },
   unsupported_media_type: { status: 415, message: 'Send JSON, declared as application/json' },
   rate_limited: { status: 429, message: 'Too many requests; come again after the seconds of Retry-After' },
   unavailable: { status: 503, message: 'A service behind this API cannot be reached; nothing was executed, try again' },

@@ -23,7 +23,7 @@ async function serve(chunks: (count: () => number) => AsyncIterable<string>) {
     end = resolve;
   });
   const server = createServer((_request, response) => {
-    stream(new Streamed('text/plain', chunks(count)), response).then(() => end('sent'), end);
+    stream(new Streamed('text/plain', chunks(count)), response, 60_000).then(() => end('sent'), end);
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const request = get({ port: (server.address() as AddressInfo).port, host: '127.0.0.1' });
