@@ -144,7 +144,7 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
   },
 });
 
-/** Of these names, the ones that no tool has in the global scope or the agent's own. */
+/** Of these names, the ones that no tool has in the global scope or the agent's own, in their order. */
 export async function missingTools(
   db: Queries,
   tenant: string,
@@ -152,9 +152,10 @@ export async function missingTools(
   names: readonly string[],
 ): Promise<string[]> {
   const { rows } = await sql<{ wanted: string }>`
-    select wanted from json_array_elements_text(${JSON.stringify(names)}::json) as named(wanted)
+    select wanted from json_array_elements_text(${JSON.stringify(names)}::json) with ordinality as named(wanted, place)
     where not exists (select 1 from tools t where t.tenant = ${tenant} and t.name = wanted
                       and t.scope_id in ('global', ${`agent:${agentId}`}))
+    order by place
   `.execute(db);
   return rows.map((row) => row.wanted);
 }

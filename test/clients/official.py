@@ -1,32 +1,16 @@
-"""The official client against a running server: python official.py BASE_URL KEY TOOL_URL SECRET."""
+"""The official client against a running server: python official.py BASE_URL KEY TOOL_URL SECRET FAILING_URL."""
 
 import asyncio
 import datetime
-import sys
-import uuid
+import threading
+import time
 
+import onceonly
 from onceonly import OnceOnly
 from onceonly.exceptions import ApiError, UnauthorizedError, ValidationError
 
-base_url, key, tool_url, secret = sys.argv[1:5]
-client = OnceOnly(api_key=key, base_url=base_url, fail_open=False, timeout=20.0)
-tag = uuid.uuid4().hex[:10]
-checked = 0
-
-
-def check(name, holds, seen):
-    global checked
-    if not holds:
-        raise SystemExit(f"{name}: {seen!r}")
-    checked += 1
-
-
-def raises(error, call, **expected):
-    try:
-        call()
-    except error as caught:
-        return all(getattr(caught, field, None) == value for field, value in expected.items())
-    return False
+from official_async import asynchronous
+from session import base_url, check, client, failing_url, finish, key, raises, register, secret, tag, tool_url
 
 
 def check_lock():
@@ -77,7 +61,9 @@ def leases():
 
 def governance():
     tool, agent = f"charge-{tag}", f"agent {tag}"
-    unknown = raises(ApiError, lambda: client.gov.upsert_policy({"agent_id": agent, "allowed_tools": [tool]}), status_code=400)
+    wanted = {"agent_id": agent, "allowed_tools": [tool], "blocked_tools": [f"delete-{tag}"]}
+    detail = {"error": "unknown_tools", "tools": [tool, f"delete-{tag}"]}
+    unknown = raises(ApiError, lambda: client.gov.upsert_policy(wanted), status_code=400, detail=detail)
     check("unknown tools", unknown, None)
     created = client.gov.create_tool(
         {"name": tool, "url": tool_url, "auth": {"type": "hmac_sha256", "secret": secret}, "price_usd": 1}
@@ -96,7 +82,8 @@ def governance():
     check("dedup", again.decision == "dedup" and again.result == first.result, again)
     over = not blocked.allowed and blocked.policy_reason == "max_spend_usd_per_day_exceeded"
     check("blocked", over, blocked)
-    missing = raises(ApiError, lambda: client.ai.run_tool(agent_id=agent, tool="none"), status_code=404)
+    detail = {"error": "tool_not_found", "tool": "none"}
+    missing = raises(ApiError, lambda: client.ai.run_tool(agent_id=agent, tool="none"), status_code=404, detail=detail)
     check("no tool", missing, None)
     logs = client.gov.agent_logs(agent)
     check("logs", [item.decision for item in logs] == ["blocked", "dedup", "executed"], logs)
@@ -153,37 +140,97 @@ def accounting():
     client.update_notifications(tool_error_notifications_enabled=before["tool_error_notifications_enabled"])
 
 
-async def asynchronous():
-    async with OnceOnly(api_key=key, base_url=base_url, fail_open=False, timeout=20.0) as own:
-        first = await own.check_lock_async(f"async-{tag}", ttl=60)
-        again = await own.check_lock_async(f"async-{tag}", ttl=60)
-        check("async lock", first.locked and again.duplicate, (first, again))
-        # Not run_fn_async: in 3.0.5 it raises the CancelledError of its own heartbeat, whatever the server answers.
-        name = f"async-lease-{tag}"
-        lease = await own.ai.lease_async(name, ttl=60)
-        await own.ai.extend_async(name, lease["lease_id"])
-        await own.ai.complete_async(name, lease["lease_id"], result={"n": 1})
-        result = await own.ai.result_async(name)
-        check("async lease", result.result == {"n": 1}, result)
-        agent = f"async-agent-{tag}"
-        policy = await own.gov.policy_from_template_async(agent, "read_only")
-        check("async template", policy.max_spend_usd_per_day == 0, policy)
-        check("async disabled", not (await own.gov.disable_agent_async(agent)).enabled, None)
-        check("async enabled", (await own.gov.enable_agent_async(agent)).enabled, None)
-        check("async agent metrics", (await own.gov.agent_metrics_async(agent, period="week")).period == "week", None)
-        check("async usage", (await own.usage_async("ai"))["plan"] == "self_hosted", None)
-        check("async usage of both", "make" in await own.usage_all_async(), None)
-        check("async metrics", len((await own.metrics_async("2026-01-01", "2026-01-02"))["data"]) == 2, None)
-        check("async events", len((await own.events_async(limit=2))["data"]) == 2, None)
-        changed = await own.update_notifications_async(email_notifications_enabled=True)
-        check("async notifications", changed["email_notifications_enabled"] is True, changed)
+def runs():
+    tool, agent, name = f"step-{tag}", f"runner-{tag}", f"run-a-{tag}"
+    register(tool)
+    plan = {"agent_id": agent, "actions": [{"tool": tool, "args": {"n": n}} for n in (1, 2)]}
+    run = client.ai.run(name, ttl=60, metadata=plan, run_id=f"{name}-timeline")
+    check("run acquired", run.ok and run.status == "acquired" and run.charged == 1 and run.lease_id, run)
+    again = client.ai_run(name, ttl=60, metadata=plan, run_id=f"{name}-timeline")
+    check("run attached", again.status in ("polling", "completed") and again.charged == 0, again)
+    result = client.ai.wait(name, timeout=20)
+    decisions = [action["decision"] for action in result.result["actions"]]
+    check("run completed", result.ok and result.status == "completed" and decisions == ["executed"] * 2, result)
+    whole = client.ai.run_and_wait(f"{name}-2", metadata=plan, timeout=20)
+    check("run and wait", whole.status == "completed" and len(whole.result["actions"]) == 2, whole)
+    thin = client.ai_run_and_wait(f"{name}-2", metadata=plan, timeout=20)
+    check("run and wait again", thin.done_at == whole.done_at and thin.result == whole.result, thin)
+    broken = client.ai.run_and_wait(f"{name}-3", metadata={**plan, "actions": [{"tool": f"none-{tag}"}]}, timeout=20)
+    check("run of an unknown tool", broken.status == "failed" and broken.error_code == "tool_not_found", broken)
+    governed = client.ai.run_and_wait(agent_id=agent, tool=tool, args={"n": 3})
+    check("run and wait with a tool", governed.decision == "executed" and governed.result, governed)
+    check("no run", raises(ApiError, lambda: client.ai.status(f"none-{tag}"), status_code=404), None)
 
 
-check_lock()
-leases()
-governance()
-operations()
-accounting()
+def timelines():
+    run_id = f"timeline {tag}/1"
+    tool = f"fails-{tag}"
+    register(tool, failing_url)
+    failed = client.ai.run_tool(agent_id=f"failing-{tag}", tool=tool, args={"n": 1}, run_id=run_id)
+    check("tool fails", not failed.ok and failed.allowed and failed.policy_reason == "tool_error", failed)
+    check("why it fails", failed.result["http_status"] == 400 and failed.result["detail"], failed)
+    for _ in range(50):
+        events = client.get_run_timeline(run_id)["events"]
+        if events[-1]["type"] == "run_finished":
+            break
+        time.sleep(0.1)
+    check("timeline", [event["type"] for event in events] == ["run_started", "tool_call", "tool_result", "run_finished"], events)
+    page = client.get_run_timeline(run_id, limit=1, offset=1)
+    check("timeline page", page["total"] == 4 and page["events"] == events[1:2], page)
+    moment = int(time.time())
+    posted = [client.post_event(run_id=run_id, type="note", ts=moment, step="s", tool=tool, req_id="r", unknown=1) for _ in "12"]
+    check("event twice", posted[0]["event_id"] == posted[1]["event_id"], posted)
+    check("no timeline", raises(ApiError, lambda: client.get_run_timeline(f"none-{tag}"), status_code=404), None)
+
+
+def heartbeats():
+    # Each run_fn starts a heartbeat that extends at once: it races the complete of work that is done already.
+    outcomes = {}
+
+    def work(n):
+        outcomes[n] = client.ai.run_fn(f"race-{tag}-{n}", lambda: {"n": n}, ttl=60, extend_every=1.0)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    check("heartbeats", all(outcomes[n].ok and outcomes[n].result == {"n": n} for n in range(8)), outcomes)
+    after = [client.ai.status(f"race-{tag}-{n}").status for n in range(8)]
+    check("no heartbeat revives", after == ["completed"] * 8, after)
+
+
+def decorators():
+    calls = []
+
+    @onceonly.idempotent(client, key_prefix=f"once-{tag}", ttl=60, return_value_on_duplicate="again")
+    def once(n):
+        calls.append(n)
+        return "first"
+
+    check("idempotent", [once(1), once(1), once(2)] == ["first", "again", "first"] and calls == [1, 2], calls)
+
+    @onceonly.idempotent_ai(client, key_fn=lambda n: f"welcome-{tag}-{n}", ttl=60, metadata_fn=lambda n: {"n": n})
+    def welcome(n):
+        calls.append(n)
+        return {"sent": n}
+
+    results = [welcome(7), welcome(7)]
+    check("idempotent_ai", [result.result for result in results] == [{"sent": 7}] * 2 and calls == [1, 2, 7], results)
+
+
+def closing():
+    with OnceOnly(api_key=key, base_url=f"{base_url}/v1/", fail_open=False) as own:
+        check("base URL with its path", own.me()["key_preview"] == client.me()["key_preview"])
+    check("closed", own._sync_client.is_closed)
+    own.close()
+    nobody = OnceOnly(api_key=key, base_url="http://127.0.0.1:9", fail_open=True, timeout=1.0)
+    opened = nobody.check_lock("k", ttl=60)
+    check("fails open without a server", opened.locked and opened.raw["fail_open"], opened)
+
+
+for part in (check_lock, leases, governance, operations, accounting, runs, timelines, heartbeats, decorators, closing):
+    part()
 asyncio.run(asynchronous())
 client.close()
-print(f"{checked} checks hold")
+finish()

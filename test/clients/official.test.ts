@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ok } from '../../src/dev/behaviours.ts';
+import { fail, ok } from '../../src/dev/behaviours.ts';
 import { buildWorld, SECRET, type World } from '../stack/world.ts';
 import { pythonWithSdk } from './python.ts';
 
@@ -19,8 +19,9 @@ describe.skipIf(python === undefined)('the official Python client', () => {
 
   test('works with nothing changed but its base URL', async () => {
     const tool = world.receiver.endpoint('/official', ok());
-    const args = [script, world.rest.url, world.rest.key, tool, SECRET];
+    const failing = world.receiver.endpoint('/failing', fail(400));
+    const args = [script, world.rest.url, world.rest.key, tool, SECRET, failing];
     const { stdout } = await promisify(execFile)(python ?? '', args);
-    expect(stdout).toMatch(/^\d+ checks hold/);
+    expect(stdout).toMatch(/^\d+ checks hold for \d+ public methods/);
   });
 });
