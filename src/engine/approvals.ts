@@ -12,6 +12,8 @@ const MAX_LISTED = 1_000;
 
 const updates = { approved: 'approve', denied: 'deny' } as const;
 
+type Word = ApprovalRequest & { readonly actor: string; readonly status: keyof typeof updates };
+
 export interface ApprovalEngineDeps {
   readonly client: Client;
   readonly actions: ReturnType<typeof createActions>;
@@ -40,34 +42,49 @@ export function createApprovals({ client, actions, approvals }: ApprovalEngineDe
     }
   }
 
+  async function decide(tenant: string, approvalId: string, { status, actor, reason }: Word): Promise<Approval> {
+    const approval = await approvals.find(tenant, approvalId);
+    if (approval === undefined) throw new Refusal('approval_not_found');
+    if (approval.status !== 'pending') throw new Refusal('approval_decided', { status: approval.status });
+    const action = await actions.find(tenant, actionOfApproval(approvalId));
+    const call = { actor, ...(reason !== undefined && { reason }) };
+    const told = action && (await tell(action.workflowId, updates[status], call));
+    if (told !== undefined) return told;
+    // Nobody is there to make the call: the word is kept, and the next one under this key asks again.
+    const decided = await approvals.decide(tenant, approval.action_id, { status, actor, reason: reason ?? null });
+    if (decided === undefined) throw new Refusal('approval_not_found');
+    if (!decided.made) throw new Refusal('approval_decided', { status: decided.approval.status });
+    return decided.approval;
+  }
+
   return {
     /** Approvals, the latest first, at most 1,000. */
     list: (tenant: string, status: ApprovalStatus | undefined): Promise<Approval[]> =>
       approvals.list(tenant, status, MAX_LISTED),
 
     /**
-     * Approves or denies a call that waits.
+     * Approves or denies a call that waits; the same word of the same person again finds it so.
      *
      * @throws {Refusal} `approval_not_found`, `approval_decided`, `unavailable`.
      */
     async decide(
       tenant: string,
       approvalId: string,
-      status: keyof typeof updates,
-      { actor, reason }: ApprovalRequest & { actor: string },
+      status: Word['status'],
+      said: ApprovalRequest & { actor: string },
     ): Promise<Approval> {
-      const approval = await approvals.find(tenant, approvalId);
-      if (approval === undefined) throw new Refusal('approval_not_found');
-      if (approval.status !== 'pending') throw new Refusal('approval_decided', { status: approval.status });
-      const action = await actions.find(tenant, actionOfApproval(approvalId));
-      const call = { actor, ...(reason !== undefined && { reason }) };
-      const told = action && (await tell(action.workflowId, updates[status], call));
-      if (told !== undefined) return told;
-      // Nobody is there to make the call: the word is kept, and the next one under this key asks again.
-      const decided = await approvals.decide(tenant, approval.action_id, { status, actor, reason: reason ?? null });
-      if (decided === undefined) throw new Refusal('approval_not_found');
-      if (!decided.made) throw new Refusal('approval_decided', { status: decided.approval.status });
-      return decided.approval;
+      const word = { ...said, status };
+      try {
+        return await decide(tenant, approvalId, word);
+      } catch (error) {
+        if (!(error instanceof Refusal && error.code === 'approval_decided')) throw error;
+        const decided = await approvals.find(tenant, approvalId);
+        if (decided !== undefined && isAs(word, decided)) return decided;
+        throw error;
+      }
     },
   };
 }
+
+const isAs = ({ status, actor, reason }: Word, approval: Approval): boolean =>
+  approval.status === status && approval.decided_by === actor && approval.reason === (reason ?? null);

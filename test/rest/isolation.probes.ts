@@ -108,6 +108,16 @@ const actions: Record<string, Probe[]> = {
       body: { outcome: 'executed' },
     })),
   ],
+  'get /v1/approvals': [
+    { what: 'shows none', ask: () => ({ path: '/v1/approvals' }), status: 200, says: [] },
+    { what: 'shows none that wait', ask: () => ({ path: '/v1/approvals?status=pending' }), status: 200, says: [] },
+  ],
+  'post /v1/approvals/:approval_id/approve': [
+    notFound('approval_not_found', ({ approvalId }) => ({ path: `/v1/approvals/${approvalId}/approve` })),
+  ],
+  'post /v1/approvals/:approval_id/deny': [
+    notFound('approval_not_found', ({ approvalId }) => ({ path: `/v1/approvals/${approvalId}/deny` })),
+  ],
   'get /v1/decisions/:action_id/explain': [
     notFound('decision_not_found', ({ actionId }) => ({ path: `/v1/decisions/${actionId}/explain` })),
   ],

@@ -1,4 +1,6 @@
+import { expect } from 'vitest';
 import { hangUp, ok } from '../../src/dev/behaviours.ts';
+import { eventually } from '../faults/scene.ts';
 import { createRest, type Rest } from '../stack/rest.ts';
 import { SECRET, unique, type World } from '../stack/world.ts';
 
@@ -12,6 +14,7 @@ export interface Names {
   readonly call: string;
   readonly actionId: string;
   readonly doubtId: string;
+  readonly approvalId: string;
   readonly run: string;
   readonly event: string;
   readonly keyId: string;
@@ -43,6 +46,7 @@ export function namesOfNothing(): Names {
     leaseId: `lease_${none}`,
     actionId: 'act_00000000000000000000000000000000',
     doubtId: 'act_00000000000000000000000000000001',
+    approvalId: 'apr_00000000000000000000000000000002',
     keyId: 'key_0000000000000000',
     actionsCursor: Buffer.from('1700000000000000 act_0').toString('base64url'),
     auditCursor: Buffer.from('1700000000000000 1').toString('base64url'),
@@ -88,6 +92,7 @@ export async function fullTenant(world: World): Promise<FullTenant> {
   const action = await post('/v1/ai/run', { agent_id: agent, tool, args, spend_usd: 1.5, idempotency_key: call });
   const doubt = await post('/v1/ai/run', { agent_id: agent, tool: breaks.name, args });
   await post('/v1/ai/run', { agent_id: agent, tool, args: { mark }, spend_usd: 99 });
+  const approval = await waitingCall(rest, `${agent}:careful`, tool);
   await post('/v1/events', { run_id: run, type: 'note', message: mark }, { 'idempotency-key': event });
   await post(`/v1/agents/${agent}/disable`, { reason: mark });
   const key = await post('/v1/keys', { name: mark });
@@ -99,12 +104,33 @@ export async function fullTenant(world: World): Promise<FullTenant> {
     leaseId: held.lease_id,
     actionId: action.action_id,
     doubtId: doubt.action_id,
+    approvalId: approval.id,
     keyId: key.id,
     actionsCursor,
     auditCursor,
   };
-  const secrets = [rest.key, key.key, key.id, held.lease_id, action.action_id, doubt.action_id, registered.secret_id];
+  const secrets = [
+    rest.key,
+    key.key,
+    key.id,
+    held.lease_id,
+    action.action_id,
+    doubt.action_id,
+    approval.id,
+    registered.secret_id,
+  ];
   return { rest, mark, names, secrets, reads: () => readsOf(rest, names) };
+}
+
+/** A call that waits for a person. */
+async function waitingCall(rest: Rest, agent: string, tool: string): Promise<{ id: string }> {
+  await rest.post(`/v1/policies/${agent}`, { require_approval: [tool] });
+  await rest.post('/v1/ai/run', { agent_id: agent, tool, wait: 0 });
+  return await eventually(async () => {
+    const [approval] = (await rest.get('/v1/approvals?status=pending')).body;
+    expect(approval).toBeDefined();
+    return approval;
+  });
 }
 
 async function readsOf(rest: Rest, names: Names): Promise<unknown> {
@@ -112,6 +138,7 @@ async function readsOf(rest: Rest, names: Names): Promise<unknown> {
   const query = (key: string) => `key=${encodeURIComponent(key)}`;
   const paths = [
     ...['/v1/tools?scope_id=all', `/v1/tools/${tool}`, '/v1/policies', `/v1/policies/${agent}`, '/v1/actions'],
+    '/v1/approvals',
     ...[`/v1/actions/${actionId}`, `/v1/actions/${doubtId}`, `/v1/decisions/${actionId}/explain`],
     ...[`/v1/ai/status?${query(lease)}`, `/v1/ai/result?${query(lease)}`, `/v1/ai/result?${query(`${lease}/done`)}`],
     ...['/v1/runs', `/v1/runs/${encodeURIComponent(run)}`, '/v1/events?limit=500', '/v1/audit?limit=1000'],

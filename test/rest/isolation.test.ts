@@ -38,7 +38,7 @@ function plain({ status, body, headers }: Answer, names: Names) {
   for (const [name, value] of Object.entries(names))
     text = text.replaceAll(JSON.stringify(value).slice(1, -1), `<${name}>`);
   text = text
-    .replace(/"(act|lease|sec|key|evt)_[\w-]+"/g, '"$1_…"')
+    .replace(/"(act|apr|lease|sec|key|evt)_[\w-]+"/g, '"$1_…"')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<moment>')
     .replace(/once_live_[\w-]+|once_live_….{4}/g, '<key>')
     .replace(/"(workflow_id|run_id|charge_id|tenant|id|ts|key_id)":("[^"]*"|[\d.]+)/g, '"$1":…');

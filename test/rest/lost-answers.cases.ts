@@ -1,4 +1,6 @@
+import { expect } from 'vitest';
 import { hangUp, ok } from '../../src/dev/behaviours.ts';
+import { eventually } from '../faults/scene.ts';
 import { SECRET, unique, type World } from '../stack/world.ts';
 
 /** A POST whose answer gets lost. */
@@ -134,7 +136,29 @@ const actions: Case[] = [
   },
 ];
 
+/** A decision on a call that waits for a person. */
+const decision = (name: 'approve' | 'deny', status: string): Case => ({
+  route: `/v1/approvals/:approval_id/${name}`,
+  arrange: async (world) => {
+    const [agent, tool] = [unique('agent'), await world.tool('charge', ok())];
+    await world.rest.post(`/v1/policies/${agent}`, { require_approval: [tool] });
+    const { action_id } = (await world.run({ agent_id: agent, tool, wait: 0 })).body;
+    const { id } = await eventually(async () => {
+      const { body } = await world.rest.get('/v1/approvals?status=pending');
+      const found = body.find((approval: { action_id: string }) => approval.action_id === action_id);
+      expect(found).toBeDefined();
+      return found;
+    });
+    const path = `/v1/approvals/${id}/${name}`;
+    return { path, body: { reason: 'seen' }, count: lines(`approval_${status}`, 'action_id', action_id) };
+  },
+  answer: { status, reason: 'seen' },
+  same: ['id', 'decided_by'],
+});
+
 const governance: Case[] = [
+  decision('approve', 'approved'),
+  decision('deny', 'denied'),
   {
     route: '/v1/tools',
     what: 'new',
