@@ -125,7 +125,6 @@ describe('a call that cannot be', () => {
     { args: { text: '\ud800' } },
     { spend_usd: -1 },
     { wait: -1 },
-    { key: 'a run by key' },
     { idempotency_key: '' },
     { args: { run_id: ['no name'] } },
   ])('%j is refused', async (fields) => {
