@@ -1,5 +1,4 @@
 import { type Client, WorkflowUpdateFailedError } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
 import type { Approval, ApprovalCall, ApprovalRequest, ApprovalStatus } from '../contracts/approval.ts';
 import { Refusal } from '../contracts/errors.ts';
 import { actionOfApproval } from '../domain/approval.ts';
@@ -11,8 +10,6 @@ const UPDATE_TIMEOUT_MS = 10_000;
 const MAX_LISTED = 1_000;
 
 const updates = { approved: 'approve', denied: 'deny' } as const;
-
-type Word = ApprovalRequest & { readonly actor: string; readonly status: keyof typeof updates };
 
 export interface ApprovalEngineDeps {
   readonly client: Client;
@@ -33,28 +30,10 @@ export function createApprovals({ client, actions, approvals }: ApprovalEngineDe
       );
     } catch (error) {
       if (isWorkflowNotFound(error)) return undefined;
-      const failure = error instanceof WorkflowUpdateFailedError ? error.cause : undefined;
-      if (failure instanceof ApplicationFailure && failure.type === 'approval_decided')
-        throw new Refusal('approval_decided');
-      // The workflow is on its way already, or closed meanwhile: the row knows.
+      // Decided already, on its way, or closed meanwhile: the row knows.
       if (error instanceof WorkflowUpdateFailedError) return undefined;
       throw asUnavailable(error);
     }
-  }
-
-  async function decide(tenant: string, approvalId: string, { status, actor, reason }: Word): Promise<Approval> {
-    const approval = await approvals.find(tenant, approvalId);
-    if (approval === undefined) throw new Refusal('approval_not_found');
-    if (approval.status !== 'pending') throw new Refusal('approval_decided', { status: approval.status });
-    const action = await actions.find(tenant, actionOfApproval(approvalId));
-    const call = { actor, ...(reason !== undefined && { reason }) };
-    const told = action && (await tell(action.workflowId, updates[status], call));
-    if (told !== undefined) return told;
-    // Nobody is there to make the call: the word is kept, and the next one under this key asks again.
-    const decided = await approvals.decide(tenant, approval.action_id, { status, actor, reason: reason ?? null });
-    if (decided === undefined) throw new Refusal('approval_not_found');
-    if (!decided.made) throw new Refusal('approval_decided', { status: decided.approval.status });
-    return decided.approval;
   }
 
   return {
@@ -63,28 +42,28 @@ export function createApprovals({ client, actions, approvals }: ApprovalEngineDe
       approvals.list(tenant, status, MAX_LISTED),
 
     /**
-     * Approves or denies a call that waits; the same word of the same person again finds it so.
+     * Approves or denies a call that waits.
      *
      * @throws {Refusal} `approval_not_found`, `approval_decided`, `unavailable`.
      */
     async decide(
       tenant: string,
       approvalId: string,
-      status: Word['status'],
-      said: ApprovalRequest & { actor: string },
+      status: keyof typeof updates,
+      { actor, reason }: ApprovalRequest & { actor: string },
     ): Promise<Approval> {
-      const word = { ...said, status };
-      try {
-        return await decide(tenant, approvalId, word);
-      } catch (error) {
-        if (!(error instanceof Refusal && error.code === 'approval_decided')) throw error;
-        const decided = await approvals.find(tenant, approvalId);
-        if (decided !== undefined && isAs(word, decided)) return decided;
-        throw error;
-      }
+      const approval = await approvals.find(tenant, approvalId);
+      if (approval === undefined) throw new Refusal('approval_not_found');
+      if (approval.status !== 'pending') throw new Refusal('approval_decided', { status: approval.status });
+      const action = await actions.find(tenant, actionOfApproval(approvalId));
+      const call = { actor, ...(reason !== undefined && { reason }) };
+      const told = action && (await tell(action.workflowId, updates[status], call));
+      if (told !== undefined) return told;
+      // Nobody is there to make the call: the word is kept, and the next one under this key asks again.
+      const decided = await approvals.decide(tenant, approval.action_id, { status, actor, reason: reason ?? null });
+      if (decided === undefined) throw new Refusal('approval_not_found');
+      if (!decided.made) throw new Refusal('approval_decided', { status: decided.approval.status });
+      return decided.approval;
     },
   };
 }
-
-const isAs = ({ status, actor, reason }: Word, approval: Approval): boolean =>
-  approval.status === status && approval.decided_by === actor && approval.reason === (reason ?? null);

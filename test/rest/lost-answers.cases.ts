@@ -136,9 +136,10 @@ const actions: Case[] = [
   },
 ];
 
-/** A decision on a call that waits for a person. */
+/** A decision on a call that waits for a person: made twice it is refused, saying how it was made (contract, section 9). */
 const decision = (name: 'approve' | 'deny', status: string): Case => ({
   route: `/v1/approvals/:approval_id/${name}`,
+  status: 409,
   arrange: async (world) => {
     const [agent, tool] = [unique('agent'), await world.tool('charge', ok())];
     await world.rest.post(`/v1/policies/${agent}`, { require_approval: [tool] });
@@ -152,8 +153,7 @@ const decision = (name: 'approve' | 'deny', status: string): Case => ({
     const path = `/v1/approvals/${id}/${name}`;
     return { path, body: { reason: 'seen' }, count: lines(`approval_${status}`, 'action_id', action_id) };
   },
-  answer: { status, reason: 'seen' },
-  same: ['id', 'decided_by'],
+  answer: { detail: { error: 'approval_decided', status } },
 });
 
 const governance: Case[] = [
