@@ -55,7 +55,18 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   });
   if (options.maxConnections > 0) server.maxConnections = options.maxConnections;
   answerBrokenRequests(server);
-  server.on('request', (_request, response) => response.once('prefinish', () => expectReading(response, timeout)));
+  const open = new Set<ServerResponse>();
+  let draining = false;
+  server.on('request', (_request, response) => {
+    open.add(response);
+    if (draining) lastOf(response);
+    response.once('prefinish', () => expectReading(response, timeout));
+    response.once('close', () => {
+      open.delete(response);
+      // An answer that had begun could not say that it is the last of its connection.
+      if (draining) server.closeIdleConnections();
+    });
+  });
   server.on('request', app);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -67,13 +78,18 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
     url: `http://${name}:${address.port}`,
     drain: () =>
       new Promise((resolve) => {
-        // Answers to requests under way close their connection, so that no client sends another one into the void.
-        server.prependListener('request', (_request, response) => response.setHeader('Connection', 'close'));
+        draining = true;
+        for (const response of open) lastOf(response);
         server.close(() => resolve());
         server.closeIdleConnections();
       }),
   };
 }
+
+/** Its connection is closed with the answer, so that no client sends another request into the void. */
+const lastOf = (response: ServerResponse): void => {
+  if (!response.headersSent) response.setHeader('Connection', 'close');
+};
 
 /**
  * Breaks the connection once its client has taken nothing of what is written for so long; 0 lets it be. Any byte that goes
