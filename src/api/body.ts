@@ -14,9 +14,22 @@ export function readBody(maxBytes: number): Array<RequestHandler | ErrorRequestH
     if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw new Refusal('payload_too_large');
     next();
   };
-  const json = express.json({ limit: maxBytes, strict: false, type: () => true });
+  // The parser makes an object of nothing: a body that was left out would be one that says nothing, and pass.
+  const isEmpty = new WeakSet<object>();
+  const json = express.json({
+    limit: maxBytes,
+    strict: false,
+    type: () => true,
+    verify: (request, _response, bytes) => {
+      if (bytes.length === 0) isEmpty.add(request);
+    },
+  });
+  const absent: RequestHandler = (request, _response, next) => {
+    if (isEmpty.has(request)) request.body = undefined;
+    next();
+  };
   const faults: ErrorRequestHandler = (error, _request, _response, next) => next(asOurs(error));
-  return [onlyJson, json, faults];
+  return [onlyJson, json, absent, faults];
 }
 
 /** The parser's errors (https://www.npmjs.com/package/body-parser#errors) as the contract has them. */

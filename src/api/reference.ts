@@ -2,6 +2,7 @@ import { Router } from 'express';
 import swaggerUi from 'swagger-ui-express';
 import { z } from 'zod';
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
+import { JsonValue } from '../contracts/common.ts';
 import { type RefusalCode, refusals } from '../contracts/errors.ts';
 import type { Route } from './route.ts';
 import { routes } from './routes/index.ts';
@@ -30,7 +31,10 @@ export function openApiDocument(all: readonly Route[]) {
   return createDocument({
     openapi: '3.1.0',
     info: { title: 'OnceOnly on Temporal', version: '1', license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
-    components: { securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'once_live_…' } } },
+    components: {
+      schemas: { JsonValue },
+      securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'once_live_…' } },
+    },
     security: [{ key: [] }],
     paths,
   });

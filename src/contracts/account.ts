@@ -31,8 +31,5 @@ export const NotificationsRequest = z
     tool_error_notifications_enabled: optional(z.boolean()),
     run_failure_notifications_enabled: optional(z.boolean()),
   })
-  .refine((changes) => Object.values(changes).some((value) => value !== undefined), {
-    error: 'At least one of the notifications should be named',
-  })
   .meta({ id: 'NotificationsRequest' });
 export type NotificationsRequest = z.output<typeof NotificationsRequest>;

@@ -30,11 +30,24 @@ export const text = (max: number, min = 1) =>
       error: `String should have at most ${max} characters`,
       params: { type: 'string_too_long' },
     })
-    .meta({ minLength: min, maxLength: max });
+    .meta({ minLength: min, maxLength: max, pattern: '^[^\\u0000]*$' });
 
 /** An optional field of a request: absent and `null` are the same (contract, section 1). */
 export const optional = <S extends z.ZodType>(schema: S) =>
-  z.preprocess((value) => value ?? undefined, schema.optional()).optional();
+  z
+    // A union of one is the same schema, and what the reference says of it can be changed: that of a bare reference cannot.
+    .preprocess((value) => value ?? undefined, z.union([schema]).optional())
+    .meta({ override: orNull })
+    .optional();
+
+/** What the reference says of it: the preprocessing itself has no schema. */
+function orNull({ jsonSchema, io }: { jsonSchema: { [name: string]: unknown }; io: 'input' | 'output' }): void {
+  if (io === 'output') return;
+  const { description, example, examples, ...own } = jsonSchema;
+  for (const name of Object.keys(own)) delete jsonSchema[name];
+  const schemas = Array.isArray(own.anyOf) ? own.anyOf : [own];
+  jsonSchema.anyOf = [...schemas, { type: 'null' }];
+}
 
 function keepable(value: unknown, depth: number): boolean {
   if (typeof value === 'string') return value.isWellFormed();
@@ -56,7 +69,19 @@ export const JsonObject = z
     params: { type: 'json_unkeepable' },
     abort: true,
   })
-  .meta({ type: 'object', additionalProperties: true });
+  .meta({ type: 'object', additionalProperties: { $ref: '#/components/schemas/JsonValue' } });
+
+/** What a {@link JsonObject} may hold, for who reads the reference; the refinement above is what checks it. */
+export const JsonValue = z
+  .union([
+    z.string(),
+    z.number().min(Number.MIN_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER),
+    z.boolean(),
+    z.null(),
+    z.array(z.unknown().meta({ $ref: '#/components/schemas/JsonValue' })),
+    z.record(z.string(), z.unknown().meta({ $ref: '#/components/schemas/JsonValue' })),
+  ])
+  .meta({ id: 'JsonValue' });
 
 /** A JSON object of at most `maxBytes` bytes of UTF-8 once serialised. */
 export const boundedObject = (maxBytes: number) =>
@@ -101,7 +126,14 @@ export const Usd = z.number().min(0).max(1_000_000_000);
 /** A moment as ISO 8601 in UTC, by the database's clock. */
 export const Moment = z.iso.datetime();
 
+/** A whole number of a query; an empty text is none. */
+const queryInt = (min: number, max: number) =>
+  z.preprocess(
+    (value) => (typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value),
+    z.int().min(min).max(max),
+  );
+
 /** A limit of a list, which has to lie within its bounds (outside: 422). */
-export const limit = (max: number, fallback: number) => z.coerce.number().int().min(1).max(max).default(fallback);
-export const offset = (max: number) => z.coerce.number().int().min(0).max(max).default(0);
+export const limit = (max: number, fallback: number) => queryInt(1, max).default(fallback);
+export const offset = (max: number) => queryInt(0, max).default(0);
 export const Offset = offset(1_000_000_000);

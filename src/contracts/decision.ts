@@ -53,16 +53,16 @@ export type Explanation = z.output<typeof Explanation>;
 const MAX_DAYS = 90;
 
 /** A draft, or the policy in force where none is given, held against one call or against the decisions of some days. */
+const eitherOr = z.never({ error: 'Give either a call or days' });
 export const SimulateRequest = z
-  .object({
-    policy: optional(Policy),
-    call: optional(z.object({ tool: ToolName, args: optional(JsonObject), spend_usd: optional(Usd) })),
-    days: optional(z.int().min(1).max(MAX_DAYS)),
-  })
-  .refine(({ call, days }) => (call === undefined) !== (days === undefined), {
-    error: 'Give either a call or days',
-    path: ['call'],
-  })
+  .union([
+    z.object({
+      policy: optional(Policy),
+      call: z.object({ tool: ToolName, args: optional(JsonObject), spend_usd: optional(Usd) }),
+      days: optional(eitherOr),
+    }),
+    z.object({ policy: optional(Policy), call: optional(eitherOr), days: z.int().min(1).max(MAX_DAYS) }),
+  ])
   .meta({ id: 'SimulateRequest' });
 export type SimulateRequest = z.output<typeof SimulateRequest>;
 

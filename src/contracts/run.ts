@@ -10,7 +10,8 @@ export const EventRequest = z
     /** Unix seconds; the server's clock where absent. */
     ts: optional(z.number().min(0).max(4_102_444_800)),
     status: label,
-    duration_ms: optional(z.int().min(0)),
+    /** At most some 24 days. */
+    duration_ms: optional(z.int().min(0).max(2_147_483_647)),
     step: label,
     tool: label,
     req_id: label,

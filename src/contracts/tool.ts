@@ -3,11 +3,11 @@ import { JsonObject, Moment, optional, ToolName, text, Usd } from './common.ts';
 
 /** `global`, or `agent:` and an agent id: that agent's own tool, which hides the global one of the same name. */
 export const ScopeId = text(134)
-  .refine((scope) => scope === 'global' || /^agent:./.test(scope), {
+  .refine((scope) => scope === 'global' || (scope.startsWith('agent:') && scope.length > 6), {
     error: 'Scope should be global or agent:<id>',
     params: { type: 'string_pattern_mismatch' },
   })
-  .meta({ example: 'global' });
+  .meta({ pattern: '^(global|agent:[^\\u0000]+)$', example: 'global' });
 
 const Url = text(2048).refine((value) => URL.canParse(value), {
   error: 'Input should be a valid URL',

@@ -65,7 +65,7 @@ export function createDecisions({ admissions, decisions, policies }: DecisionDep
     async simulate(tenant: string, agentId: string, request: SimulateRequest): Promise<Simulation> {
       if (request.call !== undefined) return await call(tenant, agentId, request.call, request.policy);
       const policy = request.policy ?? (await policies.get(tenant, agentId))?.policy ?? {};
-      return await replay(tenant, agentId, request.days ?? 1, policy);
+      return await replay(tenant, agentId, request.days, policy);
     },
 
     /**

@@ -76,11 +76,8 @@ describe('the list of actions', () => {
     expect((await pages({ agent_id: agent, limit: 3 })).map(({ items }) => items.length)).toEqual([3, 3, 3]);
   });
 
-  test.each(['x', '%00', Buffer.from('1 a\u0000b').toString('base64url'), Buffer.from('1').toString('base64url')])(
-    'refuses the cursor %s',
-    async (cursor) => {
-      const { status, body } = await world.rest.get(`/v1/actions?cursor=${cursor}`);
-      expect([status, body.detail[0].loc]).toEqual([422, ['query', 'cursor']]);
-    },
-  );
+  test.each(['x', '%00', '1', '1.', '1.a%00b', '.act_1'])('refuses the cursor %s', async (cursor) => {
+    const { status, body } = await world.rest.get(`/v1/actions?cursor=${cursor}`);
+    expect([status, body.detail[0].loc]).toEqual([422, ['query', 'cursor']]);
+  });
 });

@@ -48,8 +48,8 @@ export function namesOfNothing(): Names {
     doubtId: 'act_00000000000000000000000000000001',
     approvalId: 'apr_00000000000000000000000000000002',
     keyId: 'key_0000000000000000',
-    actionsCursor: Buffer.from('1700000000000000 act_0').toString('base64url'),
-    auditCursor: Buffer.from('1700000000000000 1').toString('base64url'),
+    actionsCursor: '1700000000000000.act_0',
+    auditCursor: '1700000000000000.1',
   };
 }
 
