@@ -184,10 +184,16 @@ describe('notifications', () => {
     expect(lines).toHaveLength(2);
   });
 
-  test.each([{}, { email_notifications_enabled: null }, { other: true }, { email_notifications_enabled: 'yes' }])(
-    'are not changed by %j',
+  test.each([{}, { email_notifications_enabled: null }, { other: true }])(
+    'are answered as they are where %j names none of them',
     async (body) => {
-      expect((await set(body)).status).toBe(422);
+      const before = (await set({})).body;
+      expect(await set(body)).toMatchObject({ status: 200, body: before });
     },
   );
+
+  test('are not changed by what is no yes or no', async () => {
+    expect((await set({ email_notifications_enabled: 'yes' })).status).toBe(422);
+    expect((await world.rest.post('/v1/me/notifications')).status).toBe(422);
+  });
 });
