@@ -23,5 +23,6 @@ export const headersOf = (action: ActionRecord, tool: CallableTool, body: string
     idempotencyKey: action.actionId,
     fence: action.fence ?? 0,
     secret: tool.secret,
+    ...(tool.nextSecret !== undefined && { nextSecret: tool.nextSecret }),
     nowSeconds: Math.floor(Date.now() / 1000),
   });

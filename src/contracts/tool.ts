@@ -75,6 +75,28 @@ export const Tool = z
   .meta({ id: 'Tool' });
 export type Tool = z.output<typeof Tool>;
 
+/** The next secret, chosen here where none is given, and for how many seconds the known one still signs (30 days at most). */
+export const RotateRequest = z
+  .object({
+    secret: optional(Secret.meta({ writeOnly: true, example: 'another-shared-secret' })),
+    overlap_seconds: optional(z.int().min(0).max(2_592_000)),
+  })
+  .meta({ id: 'RotateRequest' });
+export type RotateRequest = z.output<typeof RotateRequest>;
+
+export const RotatedSecret = z
+  .object({
+    name: z.string(),
+    scope_id: z.string(),
+    secret_id: z.string(),
+    secret_mask: z.string(),
+    /** Only where it was chosen here; it is told once. */
+    secret: z.string().optional(),
+    previous_valid_until: Moment.nullable(),
+  })
+  .meta({ id: 'RotatedSecret' });
+export type RotatedSecret = z.output<typeof RotatedSecret>;
+
 export const ToggleRequest = z.object({ enabled: z.boolean() }).meta({ id: 'ToggleRequest' });
 export const ToggleAnswer = z.object({ name: z.string(), enabled: z.boolean() }).meta({ id: 'ToggleAnswer' });
 export const DeleteToolAnswer = z

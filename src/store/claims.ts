@@ -10,7 +10,9 @@ import { secretPlace } from './tools.ts';
 export interface CallableTool {
   readonly url: string;
   readonly statusUrl: string | null;
+  /** The one that receivers know; while it rotates `nextSecret` is what comes after it. */
   readonly secret: string;
+  readonly nextSecret?: string;
   readonly timeoutMs: number;
   readonly maxRetries: number;
   readonly idempotent: boolean;
@@ -48,11 +50,17 @@ type ClaimRow = ActionRecord &
     ended_at: Date | null;
     attempt_error: string | null;
     secret_cipher: Buffer;
+    previous_cipher: Buffer | null;
   };
 
 export function createClaims(db: Database, secrets: SecretBox) {
-  const openSecret = (tenant: string, action: ActionRecord, cipher: Buffer): string =>
-    secrets.open(cipher, secretPlace(tenant, action.tool, action.toolScope));
+  const openSecrets = (tenant: string, action: ActionRecord, row: Ciphers): Secrets => {
+    const open = (cipher: Buffer) => secrets.open(cipher, secretPlace(tenant, action.tool, action.toolScope));
+    const newest = open(row.secret_cipher);
+    return row.previous_cipher === null
+      ? { secret: newest }
+      : { secret: open(row.previous_cipher), nextSecret: newest };
+  };
 
   return {
     /**
@@ -67,7 +75,8 @@ export function createClaims(db: Database, secrets: SecretBox) {
         join agents g on g.tenant = a.tenant and g.agent_id = a.agent_id
         where a.tenant = ${tenant} and a.action_id = ${actionId} for update of a for share of g
       ), tool as (
-        select t.url, t.status_url, t.secret_cipher, t.timeout_ms, t.max_retries, t.idempotent, t.dedup_ttl
+        select t.url, t.status_url, t.secret_cipher, t.timeout_ms, t.max_retries, t.idempotent, t.dedup_ttl,
+               case when t.previous_until > now() then t.previous_cipher end as previous_cipher
         from action a join tools t on t.tenant = ${tenant} and t.name = a.tool and t.scope_id = a."toolScope"
       ), claimed as (
         insert into attempts as old (action_id, n)
@@ -81,7 +90,7 @@ export function createClaims(db: Database, secrets: SecretBox) {
     `.execute(db);
       const [row] = rows;
       if (row === undefined) throw new Error(`action ${actionId} is not in the store`);
-      return judge(row, () => openSecret(tenant, row, row.secret_cipher));
+      return judge(row, () => openSecrets(tenant, row, row));
     },
 
     /** The tool an action was admitted for, unless it has been deleted since. */
@@ -89,19 +98,26 @@ export function createClaims(db: Database, secrets: SecretBox) {
       const row = await db
         .selectFrom('tools')
         .select(['url', 'status_url', 'secret_cipher', 'timeout_ms', 'max_retries', 'idempotent', 'dedup_ttl'])
+        .select(sql<Buffer | null>`case when previous_until > now() then previous_cipher end`.as('previous_cipher'))
         .where('tenant', '=', tenant)
         .where('name', '=', action.tool)
         .where('scope_id', '=', action.toolScope)
         .executeTakeFirst();
-      return row && toTool(row, openSecret(tenant, action, row.secret_cipher));
+      return row && toTool(row, openSecrets(tenant, action, row));
     },
   };
 }
 
-function judge(row: ClaimRow, secret: () => string): Claim {
+interface Ciphers {
+  readonly secret_cipher: Buffer;
+  readonly previous_cipher: Buffer | null;
+}
+type Secrets = Pick<CallableTool, 'secret' | 'nextSecret'>;
+
+function judge(row: ClaimRow, open: () => Secrets): Claim {
   const action: ActionRecord = row;
   if (row.status !== 'running') return { kind: 'over', action };
-  if (row.claimed) return { kind: 'claimed', action, args: row.args, tool: toTool(row, secret()) };
+  if (row.claimed) return { kind: 'claimed', action, args: row.args, tool: toTool(row, open()) };
   if (row.ended_at !== null) return { kind: 'ended', action, error: row.attempt_error };
   if (row.attempted) return { kind: 'doubtful', action };
   if (!row.is_enabled) return { kind: 'stopped', action };
@@ -109,10 +125,10 @@ function judge(row: ClaimRow, secret: () => string): Claim {
   return { kind: row.url === null ? 'tool_gone' : 'doubtful', action };
 }
 
-const toTool = (row: ToolRow, secret: string): CallableTool => ({
+const toTool = (row: ToolRow, secrets: Secrets): CallableTool => ({
   url: row.url ?? '',
   statusUrl: row.status_url,
-  secret,
+  ...secrets,
   timeoutMs: row.timeout_ms,
   maxRetries: row.max_retries,
   idempotent: row.idempotent,

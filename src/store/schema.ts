@@ -63,6 +63,11 @@ export interface Tools {
   secret_id: string;
   secret_cipher: Buffer;
   secret_mask: string;
+  previous_cipher: Buffer | null;
+  previous_until: Moment | null;
+  rotated_at: Moment | null;
+  rotated_by: string | null;
+  chosen_here: Defaulted<boolean>;
   timeout_ms: number;
   max_retries: number;
   enabled: boolean;

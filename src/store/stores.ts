@@ -15,6 +15,7 @@ import { createKeys } from './keys.ts';
 import { createLeases } from './leases.ts';
 import { createPolicies } from './policies.ts';
 import { createRecorder } from './recorder.ts';
+import { createRotations } from './rotations.ts';
 import { createRunEndings } from './run-endings.ts';
 import { createRuns } from './runs.ts';
 import { createSecretBox } from './secret-box.ts';
@@ -54,6 +55,7 @@ export function createStores(config: StoreConfig) {
     leases: createLeases(db),
     policies: createPolicies(db),
     recorder,
+    rotations: createRotations(db, secrets),
     runEndings: createRunEndings(db),
     runs: createRuns(db),
     settlements: createSettlements(db),

@@ -67,7 +67,9 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
       if (before !== undefined && isSame(secrets, before, request, secretPlace(tenant, request.name, scope_id))) {
         return { kind: 'saved', tool: toWire(before) };
       }
-      const fresh = secret === undefined ? {} : sealed(secrets, secret, secretPlace(tenant, request.name, scope_id));
+      const place = secretPlace(tenant, request.name, scope_id);
+      // A secret that is set is known to the receiver: nothing is left to rotate.
+      const fresh = secret === undefined ? {} : { ...sealed(secrets, secret, place), ...notRotating };
       const values = { ...fieldsOf(request), ...fresh, updated_at: sql<Date>`now()` };
       const row =
         before === undefined
@@ -160,6 +162,8 @@ export async function missingTools(
   return rows.map((row) => row.wanted);
 }
 
+const notRotating = { previous_cipher: null, previous_until: null, rotated_at: null, rotated_by: null };
+
 /** Placeholder for the insert's required columns; `save` always overwrites them, having asked for the secret first. */
 const noSecret = { secret_id: '', secret_cipher: Buffer.alloc(0), secret_mask: '' };
 
@@ -176,7 +180,8 @@ const fieldsOf = (request: ToolRequest) => ({
   input_schema: request.input_schema === undefined ? null : JSON.stringify(request.input_schema),
 });
 
-const sealed = (secrets: SecretBox, secret: string, place: string) => ({
+/** A secret as its row keeps it. */
+export const sealed = (secrets: SecretBox, secret: string, place: string) => ({
   secret_id: `sec_${randomBytes(12).toString('hex')}`,
   secret_cipher: secrets.seal(secret, place),
   secret_mask: `***${secret.slice(-3)}`,
@@ -203,8 +208,11 @@ function opened(secrets: SecretBox, cipher: Buffer, place: string): string | und
 }
 
 /** Two writers of one tool take turns, also while it does not exist yet. */
+export const lockTool = (tx: Queries, tenant: string, name: string, scope: string) =>
+  sql`select pg_advisory_xact_lock(hashtextextended(${secretPlace(tenant, name, scope)}, 0))`.execute(tx);
+
 async function lock(tx: Queries, tenant: string, name: string, scope: string): Promise<Stored | undefined> {
-  await sql`select pg_advisory_xact_lock(hashtextextended(${secretPlace(tenant, name, scope)}, 0))`.execute(tx);
+  await lockTool(tx, tenant, name, scope);
   return await tx
     .selectFrom('tools')
     .select([...shown, 'secret_cipher'])

@@ -149,6 +149,9 @@ const governance: Record<string, Probe[]> = {
       says: { enabled: false },
     },
   ],
+  'post /v1/tools/:name/rotate-secret': [
+    notFound('tool_not_found', ({ tool }) => ({ path: `/v1/tools/${tool}/rotate-secret` })),
+  ],
   'delete /v1/tools/:name': [
     notFound('tool_not_found', ({ tool }) => ({ path: `/v1/tools/${tool}` })),
     { what: 'is its own', before: ownTool, ask: ({ tool }) => ({ path: `/v1/tools/${tool}` }), status: 200 },

@@ -199,6 +199,15 @@ const governance: Case[] = [
     same: ['name'],
   },
   {
+    route: '/v1/tools/:name/rotate-secret',
+    arrange: async (world) => {
+      const name = await world.tool('tool', ok());
+      return { path: `/v1/tools/${name}/rotate-secret`, count: lines('tool_secret_rotated', 'tool', name) };
+    },
+    answer: { scope_id: 'global' },
+    same: ['secret', 'secret_id', 'previous_valid_until'],
+  },
+  {
     route: '/v1/policies/:agent_id',
     arrange: async (world) => {
       const [agent, tool] = [unique('agent'), await world.tool('tool', ok())];

@@ -1,9 +1,18 @@
 import { z } from 'zod';
 import { ToolName } from '../../contracts/common.ts';
 import { Refusal } from '../../contracts/errors.ts';
-import { DeleteToolAnswer, ScopeId, ToggleAnswer, ToggleRequest, Tool, ToolRequest } from '../../contracts/tool.ts';
+import {
+  DeleteToolAnswer,
+  RotatedSecret,
+  RotateRequest,
+  ScopeId,
+  ToggleAnswer,
+  ToggleRequest,
+  Tool,
+  ToolRequest,
+} from '../../contracts/tool.ts';
 import type { TargetGuard } from '../../dispatch/guard.ts';
-import { route } from '../route.ts';
+import { Reply, route } from '../route.ts';
 import { ValidationError } from '../validation.ts';
 
 const tag = 'tools';
@@ -89,7 +98,24 @@ const remove = route({
   },
 });
 
-export const tools = [save, list, get, toggle, remove];
+const rotate = route({
+  method: 'post',
+  path: '/v1/tools/:name/rotate-secret',
+  summary: 'Give a tool its next secret; both sign until the overlap ends',
+  tag,
+  params: ByName,
+  query: InScope,
+  body: RotateRequest.optional(),
+  answer: RotatedSecret,
+  refusals,
+  handle: async ({ tenant, actor, params: { name }, query: { scope_id }, body = {} }, { stores }) => {
+    const rotated = await stores.rotations.rotate(tenant, name, scope_id, body, actor);
+    if (rotated === undefined) throw new Refusal('tool_not_found', { tool: name });
+    return new Reply(rotated, { headers: { 'Cache-Control': 'no-store' } });
+  },
+});
+
+export const tools = [save, list, get, toggle, rotate, remove];
 
 /** An address that the dispatcher would refuse is refused when it is registered (contract, section 11). */
 function mayBeCalled(guard: TargetGuard, field: keyof ToolRequest, url: string | undefined): void {
