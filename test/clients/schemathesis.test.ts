@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildWorld, type World } from '../stack/world.ts';
@@ -13,7 +14,10 @@ const config = fileURLToPath(new URL('schemathesis.toml', import.meta.url));
 /** What schemathesis says of the server; it leaves with 1 where a check fails, or a check of its own cannot be made. */
 const schemathesis = (args: string[]): Promise<{ code: number; report: string }> =>
   new Promise((resolve) => {
-    execFile(program ?? '', args, { maxBuffer: 100_000_000 }, (error, stdout, stderr) => {
+    // It keeps what it found for its next run: here every run is the first.
+    const cwd = mkdtempSync(join(tmpdir(), 'schemathesis-'));
+    execFile(program ?? '', args, { cwd, maxBuffer: 100_000_000 }, (error, stdout, stderr) => {
+      rmSync(cwd, { recursive: true });
       resolve({ code: Number(error?.code ?? 0), report: `${stdout}\n${stderr}` });
     });
   });
