@@ -1,4 +1,4 @@
-import type { ErrorRequestHandler } from 'express';
+import type { ErrorRequestHandler, Request, Response } from 'express';
 import type { Logger } from 'pino';
 import { Refusal, type RefusalCode, refusals } from '../contracts/errors.ts';
 import { isTemporalUnavailable } from '../engine/faults.ts';
@@ -28,18 +28,25 @@ export const answerErrors =
     }
     const refusal = asRefusal(error);
     if (refusal === undefined) {
-      log.error({ err: error, method: request.method, route: request.route?.path }, 'a request failed unexpectedly');
+      log.error({ err: error, ...about(request, response) }, 'a request failed unexpectedly');
       response.status(500).json({ detail: { error: 'internal', message: 'Something went wrong on our side' } });
       return;
     }
     const { status } = refusals[refusal.code];
     if (status === 503) {
-      log.warn({ err: error, method: request.method, route: request.route?.path }, 'unavailable');
+      log.warn({ err: error, ...about(request, response) }, 'unavailable');
       response.set('Retry-After', RETRY_AFTER_SECONDS);
     }
     if (refusal instanceof RateLimited) response.set('Retry-After', String(refusal.retryAfterSeconds));
     response.status(status).json({ detail: detailOf(refusal.code, refusal.extra) });
   };
+
+/** By the id that the caller has too, and by no path or value of its own. */
+const about = (request: Request, response: Response) => ({
+  requestId: response.get('X-Request-Id'),
+  method: request.method,
+  route: request.route?.path,
+});
 
 function asRefusal(error: unknown): Refusal | undefined {
   if (error instanceof Refusal) return error;
