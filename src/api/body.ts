@@ -1,6 +1,9 @@
 import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express';
 import { Refusal } from '../contracts/errors.ts';
-import { ValidationError } from './validation.ts';
+import { type Invalid, ValidationError } from './validation.ts';
+
+/** A body that is no JSON. */
+export const brokenJson: Invalid = { type: 'json_invalid', loc: ['body'], msg: 'JSON decode error', input: null };
 
 const hasBody = (request: Request): boolean =>
   request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
@@ -46,7 +49,7 @@ function asOurs(error: unknown): unknown {
     case 'request.aborted':
     case 'stream.encoding.set':
     case 'stream.not.readable':
-      return new ValidationError([{ type: 'json_invalid', loc: ['body'], msg: 'JSON decode error', input: null }]);
+      return new ValidationError([brokenJson]);
     default:
       // A compressed body that is not what it says.
       if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {

@@ -9,6 +9,9 @@ import { ValidationError } from './validation.ts';
 /** Seconds after which a refused request may be tried again. */
 const RETRY_AFTER_SECONDS = '1';
 
+/** The `detail` of what nobody expected: it shows nothing. */
+export const internal = { error: 'internal', message: 'Something went wrong on our side' } as const;
+
 /** The `detail` of a refusal as the wire has it. */
 export function detailOf(code: RefusalCode, extra: Record<string, unknown> = {}): unknown {
   const entry: { text?: string; message?: string; error?: string } = refusals[code];
@@ -29,7 +32,7 @@ export const answerErrors =
     const refusal = asRefusal(error);
     if (refusal === undefined) {
       log.error({ err: error, ...about(request, response) }, 'a request failed unexpectedly');
-      response.status(500).json({ detail: { error: 'internal', message: 'Something went wrong on our side' } });
+      response.status(500).json({ detail: internal });
       return;
     }
     const { status } = refusals[refusal.code];

@@ -1,4 +1,4 @@
-import type { Tool } from '../../contracts/tool.ts';
+import type { RotatedSecret, Tool } from '../../contracts/tool.ts';
 import { type OperationExamples, single } from './example.ts';
 import { asked_at, tool as name } from './story.ts';
 
@@ -80,6 +80,29 @@ export const tools: OperationExamples = {
       enable: { summary: 'Enable it', value: { enabled: true } },
     },
     answers: { 200: single('Disabled', { name, enabled: false }) },
+  },
+  'post /v1/tools/:name/rotate-secret': {
+    id: 'rotateToolSecret',
+    description:
+      'For `overlap_seconds` (a day where absent, 30 days at the most) calls are signed with both secrets. A secret that is chosen here is shown in this answer and never again.',
+    parameters,
+    body: {
+      chosen: { summary: 'A secret chosen here, both for a day', value: {} },
+      own: {
+        summary: 'A secret of one’s own, at once',
+        value: { secret: 'another-shared-secret', overlap_seconds: 0 },
+      },
+    },
+    answers: {
+      200: single('Chosen here', {
+        name,
+        scope_id,
+        secret_id: 'sec_89abcdef0123456789abcdef',
+        secret_mask: '***f3a',
+        secret: 'whsec_…',
+        previous_valid_until: '2026-11-25T09:30:00.000Z',
+      } satisfies RotatedSecret),
+    },
   },
   'delete /v1/tools/:name': {
     id: 'deleteTool',
