@@ -97,7 +97,7 @@ export const actions: OperationExamples = {
   'post /v1/ai/run': {
     id: 'run',
     description:
-      'Exactly one of two modes. Mode B (`agent_id` and `tool`) makes one call, if the policy of the agent allows it, and waits for its outcome up to `wait` seconds (30 where absent, 60 at the most). ' +
+      'Exactly one of two modes. Mode B (`agent_id` and `tool`) makes one call, if the policy of the agent allows it, and waits for its outcome up to `wait` seconds (30 where absent, 60 at the most). Headers may say both: `Idempotency-Key`, and `Prefer: wait=10`. ' +
       'Mode A (`key`) acquires a lease and makes the first 50 calls of `metadata.actions` in their order; its outcome is read at `/v1/ai/result`. ' +
       'A call that a policy blocks is a 200 with `allowed: false`, and a repeat of a call that was made is a 200 with the first outcome.',
     body: bodies,

@@ -15,7 +15,7 @@ export const keys: OperationExamples = {
   'post /v1/keys': {
     id: 'createKey',
     description:
-      'The key is shown in this answer and never again. With an `Idempotency-Key` a repeat gets the same key, so that a lost answer loses none.',
+      'The key is shown in this answer and never again. With the header `Idempotency-Key` a repeat gets the same key, so that a lost answer loses none.',
     body: {
       simple: { summary: 'To read and write, for ever', value: { name: 'ci' } },
       narrow: {
@@ -38,7 +38,8 @@ export const keys: OperationExamples = {
   },
   'post /v1/tenants': {
     id: 'createTenant',
-    description: 'Tenants see nothing of each other. Only an admin key of the tenant `default` may do this.',
+    description:
+      'Tenants see nothing of each other. Only an admin key of the tenant `default` may do this. With the header `Idempotency-Key` a repeat gets the same key.',
     body: single('A tenant', { tenant }),
     answers: { 201: single('With its first admin key', { tenant, api_key: 'once_live_…' } satisfies CreatedTenant) },
   },

@@ -23,7 +23,7 @@ export const runs: OperationExamples = {
   'post /v1/events': {
     id: 'appendEvent',
     description:
-      'A run is a timeline of events under one `run_id`; the server adds those of governed calls itself. `ts` is in Unix seconds, the server’s clock where absent.',
+      'A run is a timeline of events under one `run_id`; the server adds those of governed calls itself. `ts` is in Unix seconds, the server’s clock where absent. With the header `Idempotency-Key` a repeat adds nothing.',
     body: {
       simple: { summary: 'A step has begun', value: { run_id, type: 'step', step: 'load-invoice' } },
       full: { summary: 'A step is over', value: told },

@@ -1,6 +1,5 @@
-import { z } from 'zod';
-import type { ZodOpenApiParameters, ZodOpenApiResponseObject } from 'zod-openapi';
-import { Key, Owner } from '../../contracts/common.ts';
+import type { z } from 'zod';
+import type { ZodOpenApiResponseObject } from 'zod-openapi';
 
 type AnswerHeaders = Exclude<ZodOpenApiResponseObject['headers'], z.core.$ZodType | undefined>;
 
@@ -37,30 +36,3 @@ const ofAnswers: Readonly<Record<string, AnswerHeaders>> = {
 
 /** Of what a route itself answers. */
 export const answerHeadersOf = (operation: string): AnswerHeaders => ({ ...requestId, ...ofAnswers[operation] });
-
-const repeatable = Key.optional().meta({
-  description: 'A repeat under the same key gets the first answer; with another payload it is refused',
-  example: 'charge:invoice-789',
-});
-
-const ofRequests: Readonly<Record<string, z.ZodObject>> = {
-  'post /v1/check-lock': z.object({
-    'X-OnceOnly-Owner': Owner.optional().meta({ description: 'The `owner`, where the body has none' }),
-  }),
-  'post /v1/ai/run': z.object({
-    'Idempotency-Key': repeatable,
-    Prefer: z.string().optional().meta({
-      description: 'Mode B: seconds to wait, where the body has no `wait` (RFC 7240)',
-      example: 'wait=10',
-    }),
-  }),
-  'post /v1/events': z.object({ 'Idempotency-Key': repeatable }),
-  'post /v1/keys': z.object({ 'Idempotency-Key': repeatable }),
-  'post /v1/tenants': z.object({ 'Idempotency-Key': repeatable }),
-};
-
-/** What a route reads of the headers of its request. */
-export function requestHeadersOf(operation: string): ZodOpenApiParameters {
-  const header = ofRequests[operation];
-  return header === undefined ? {} : { header };
-}

@@ -5,7 +5,7 @@ import { examples } from '../examples/index.ts';
 import type { Route } from '../route.ts';
 import { scopeOf } from '../scope.ts';
 import { isOptional } from '../validation.ts';
-import { answerHeadersOf, requestHeadersOf } from './headers.ts';
+import { answerHeadersOf } from './headers.ts';
 import { refusedOf } from './refused.ts';
 
 /** How `examples` names an operation. */
@@ -37,7 +37,6 @@ function parametersOf(route: Route, values: OperationExample['parameters'] = {})
   return {
     ...(route.params && { path: exemplified(route.params as z.ZodObject, values) }),
     ...(route.query && { query: exemplified(route.query as z.ZodObject, values) }),
-    ...requestHeadersOf(nameOf(route)),
   };
 }
 
