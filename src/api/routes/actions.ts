@@ -9,10 +9,11 @@ import {
   Wait,
 } from '../../contracts/action.ts';
 import { AgentRunRequest } from '../../contracts/agent-run.ts';
-import { AgentId, Key, limit, RunId, text } from '../../contracts/common.ts';
+import { AgentId, limit, RunId, text } from '../../contracts/common.ts';
 import { Lease } from '../../contracts/lease.ts';
 import { Cursor } from '../../contracts/page.ts';
 import type { GovernedCall } from '../../engine/actions.ts';
+import { idempotencyKeyOf } from '../idempotency-key.ts';
 import { Reply, type RouteInput, route } from '../route.ts';
 import { parsePart, ValidationError } from '../validation.ts';
 
@@ -34,8 +35,10 @@ const run = route({
   otherwise: { 202: 'Not over yet: decision is pending' },
   refusals: ['tool_not_found', 'idempotency_mismatch'],
   handle: async ({ tenant, actor, plan, body, header }, { actions, leases }) => {
+    const inHeader = idempotencyKeyOf(header);
+    // A run has its key in the body; one in the header as well is looked at and does nothing.
     if (isAgentRun(body)) return await leases.run({ tenant, actor, plan }, body);
-    const answer = await actions.run(callOf({ tenant, actor, body, header }));
+    const answer = await actions.run(callOf({ tenant, actor, body, header }, inHeader));
     return new Reply(answer, { status: answer.decision === 'pending' ? 202 : 200 });
   },
 });
@@ -85,7 +88,7 @@ export const actions = [run, list, get, resolve];
 type CallInput = Pick<RouteInput<undefined, undefined, typeof RunRequest>, 'tenant' | 'actor' | 'body' | 'header'>;
 
 /** `args.run_id` names the timeline and is no part of the call; headers may carry the key and the patience. */
-function callOf({ tenant, actor, body, header }: CallInput): GovernedCall {
+function callOf({ tenant, actor, body, header }: CallInput, inHeader: string | undefined): GovernedCall {
   const { run_id: named, ...args } = body.args ?? {};
   const runId = named === undefined || named === null ? body.run_id : parseAt(RunId, named, ['args', 'run_id']);
   return {
@@ -96,13 +99,12 @@ function callOf({ tenant, actor, body, header }: CallInput): GovernedCall {
     args,
     runId,
     spendUsd: body.spend_usd,
-    idempotencyKey: keyOf(body.idempotency_key, header('Idempotency-Key')),
+    idempotencyKey: keyOf(body.idempotency_key, inHeader),
     waitSeconds: body.wait ?? preferredWait(header('Prefer')),
   };
 }
 
-function keyOf(inBody: string | undefined, inHeader: string | undefined): string | undefined {
-  const key = inHeader === undefined ? undefined : parseAt(Key, inHeader, ['Idempotency-Key']);
+function keyOf(inBody: string | undefined, key: string | undefined): string | undefined {
   if (key !== undefined && inBody !== undefined && key !== inBody) {
     const msg = 'Idempotency-Key and idempotency_key should be the same';
     throw new ValidationError([{ type: 'value_error', loc: ['body', 'idempotency_key'], msg, input: inBody }]);

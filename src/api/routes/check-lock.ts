@@ -14,7 +14,8 @@ export const checkLock = route({
   refusals: ['duplicate_blocked'],
   handle: async ({ tenant, actor, plan, body, header }, { locks, config }) => {
     const named = header('X-OnceOnly-Owner');
-    const owner = body.owner ?? (named === undefined ? undefined : parsePart(Owner, named, 'body'));
+    const inHeader = named === undefined ? undefined : parsePart(Owner, named, 'body');
+    const owner = body.owner ?? inHeader;
     const answer = await locks.check({ ...body, owner, tenant, actor, plan });
     const headers = { 'X-OnceOnly-Status': answer.status };
     if (answer.success || config.DUPLICATE_STATUS_CODE === 200) return new Reply(answer, { headers });
