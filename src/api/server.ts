@@ -1,5 +1,5 @@
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { answerBrokenRequests } from './broken-requests.ts';
 
 /** Request line and headers together, in bytes; Node's own default, said here because answers depend on it. */
@@ -37,6 +37,9 @@ export interface Listening {
   drain(): Promise<void>;
 }
 
+/** A request that is on its way when draining begins has so long to arrive. */
+const LAST_WORD_MS = 1_000;
+
 /**
  * Listens.
  *
@@ -56,8 +59,15 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   if (options.maxConnections > 0) server.maxConnections = options.maxConnections;
   answerBrokenRequests(server);
   const open = new Set<ServerResponse>();
+  // Connections that have asked nothing yet; Node takes them for busy, as they may be about to.
+  const silent = new Set<Socket>();
   let draining = false;
-  server.on('request', (_request, response) => {
+  server.on('connection', (socket) => {
+    silent.add(socket);
+    socket.once('close', () => silent.delete(socket));
+  });
+  server.on('request', (request, response) => {
+    silent.delete(request.socket);
     open.add(response);
     if (draining) lastOf(response);
     response.once('prefinish', () => expectReading(response, timeout));
@@ -82,6 +92,9 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
         for (const response of open) lastOf(response);
         server.close(() => resolve());
         server.closeIdleConnections();
+        setTimeout(() => {
+          for (const socket of silent) socket.destroy();
+        }, LAST_WORD_MS);
       }),
   };
 }

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Role } from '../stack/product.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
@@ -48,4 +50,16 @@ describe.each<{ drained: Role; roles: Role[] }>([
     expect(world.receiver.calls).toHaveLength(calls.length);
     expect(await ledgerOf(world, agent)).toEqual({ held: 0, spent: calls.length });
   });
+});
+
+test('SIGTERM ends a process to which somebody is connected who never asks anything', async () => {
+  // Longer than this test may take: the process is not to wait for that.
+  const world = await buildWorld({ roles: ['api'], env: { CLIENT_TIMEOUT_SECONDS: '300' } });
+  const { hostname, port } = new URL(world.rest.url);
+  const silent = connect(Number(port), hostname);
+  silent.on('error', () => undefined);
+  await once(silent, 'connect');
+  expect(await world.processes.get('api')?.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+  silent.destroy();
+  await world.close();
 });
