@@ -48,7 +48,7 @@ export async function agentRun(input: AgentRunInput): Promise<AgentRunResult> {
   const { run } = opening;
   const ending: EndingRun = { tenant, key, leaseId: held.leaseId, actor: named.actor ?? null, run, workflowRunId };
   const keeping = new CancellationScope();
-  void keeping.run(() => keep(hold, held.leaseId)).catch(() => undefined);
+  void keeping.run(() => keep(hold)).catch(() => undefined);
   const steps: RunStep[] = [...(resumed?.steps ?? [])];
   const result = opening.dryRun
     ? await CancellationScope.nonCancellable(() => rehearseRun(ending, opening.calls))
@@ -61,21 +61,20 @@ export async function agentRun(input: AgentRunInput): Promise<AgentRunResult> {
 }
 
 /** Renews the lease when half of its time is over, until it has ended. */
-async function keep(hold: LeaseHold, leaseId: string): Promise<void> {
+async function keep(hold: LeaseHold): Promise<void> {
   while (hold.ended() === undefined) {
     const deadline = hold.deadline();
     const half = Math.max(1_000, (deadline - Date.now()) / 2);
     const changed = await condition(() => hold.ended() !== undefined || hold.deadline() !== deadline, half);
-    if (!changed) await hold.look(leaseId);
+    if (!changed) await hold.look();
   }
 }
 
 /** Makes one action after the other; what has been made is added to `steps`. */
 async function makeAll(input: AgentRunInput, opening: OpenedRun, hold: LeaseHold, steps: RunStep[]): Promise<RunEnd> {
-  const leaseId = opening.held?.leaseId ?? '';
   for (const call of opening.calls.slice(steps.length)) {
     // Its time may have passed while no worker was there: another may hold the key by now.
-    if (Date.now() >= hold.deadline()) await hold.look(leaseId);
+    if (Date.now() >= hold.deadline()) await hold.look();
     if (hold.ended() !== undefined) return {};
     if (hold.isLong() || workflowInfo().continueAsNewSuggested) {
       await hold.settled();

@@ -41,8 +41,9 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
     held = lease;
     deadline = Date.now() + lease.ttlLeftSeconds * 1000;
   };
-  const look = async (leaseId: string) => {
-    const standing = await lookAt({ tenant, key }, leaseId);
+  const look = async () => {
+    if (held === undefined) return;
+    const standing = await lookAt({ tenant, key }, held.leaseId);
     if (standing.state === 'held') deadline = Date.now() + standing.secondsLeft * 1000;
     else ended ??= standing;
   };
@@ -56,7 +57,7 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
   setHandler(acquireUpdate, async (caller) => {
     updates += 1;
     // An end may have reached the row and not this history: a worker died in between.
-    if (granted && held !== undefined) await look(held.leaseId);
+    if (granted) await look();
     // A lease whose time has passed is being closed; its row decides, so the answer waits for that.
     await condition(() => opened !== undefined && (held === undefined || ended !== undefined || Date.now() < deadline));
     // The lease is over, this run is about to close: whoever asks again gets a new run.
@@ -91,6 +92,7 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
     /** Unix milliseconds by the workflow's clock. */
     deadline: () => deadline,
     isLong: () => updates >= UPDATES_PER_RUN,
+    /** Finds out how the lease stands by now. */
     look,
     /** Tells those who wait what came of the acquisition. */
     opened(opening: OpenedLease): void {

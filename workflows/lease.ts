@@ -22,13 +22,13 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
   if (opening.kind === 'invalid') throw refusal('validation_error', opening.message);
   hold.opened(opening);
 
-  for (let held = hold.held(); held !== undefined && hold.ended() === undefined; held = hold.held()) {
+  while (hold.held() !== undefined && hold.ended() === undefined) {
     const waitUntil = hold.deadline();
     await condition(
       () => hold.ended() !== undefined || hold.deadline() !== waitUntil || hold.isLong(),
       Math.max(1, waitUntil - Date.now()),
     );
-    if (hold.ended() === undefined && Date.now() >= hold.deadline()) await hold.look(held.leaseId);
+    if (hold.ended() === undefined && Date.now() >= hold.deadline()) await hold.look();
     if (hold.ended() === undefined && hold.isLong()) {
       await hold.settled();
       if (hold.ended() === undefined)

@@ -1,7 +1,7 @@
 import type { Condition } from '../contracts/policy.ts';
 import { compile } from '../domain/condition/condition.ts';
 import { ConditionError } from '../domain/condition/expression.ts';
-import { type Invalid, ValidationError } from './validation.ts';
+import { echo, type Invalid, ValidationError } from './validation.ts';
 
 /**
  * Compiles the conditions of a policy that is to be stored or tried.
@@ -18,7 +18,7 @@ export function checkConditions(conditions: readonly Condition[] = [], loc: read
       const { kind: type, message, position } = error;
       const msg = `${message} (line ${position.line}, column ${position.column})`;
       const place = ['body', ...loc, 'conditions', index, 'expression'];
-      return [{ type, loc: place, msg, input: expression.slice(0, 200), ctx: { ...position } }];
+      return [{ type, loc: place, msg, input: echo(expression), ctx: { ...position } }];
     }
   });
   if (invalid.length > 0) throw new ValidationError(invalid);

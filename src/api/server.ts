@@ -90,11 +90,14 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
       new Promise((resolve) => {
         draining = true;
         for (const response of open) lastOf(response);
-        server.close(() => resolve());
-        server.closeIdleConnections();
-        setTimeout(() => {
+        const lastWord = setTimeout(() => {
           for (const socket of silent) socket.destroy();
         }, LAST_WORD_MS);
+        server.close(() => {
+          clearTimeout(lastWord);
+          resolve();
+        });
+        server.closeIdleConnections();
       }),
   };
 }

@@ -83,7 +83,8 @@ function typeOf(issue: z.core.$ZodIssue): string {
   }
 }
 
-function echo(input: unknown): unknown {
+/** An input as a refusal shows it. */
+export function echo(input: unknown): unknown {
   if (input === undefined) return null;
   if (typeof input === 'string') return [...input.toWellFormed()].slice(0, MAX_ECHO).join('');
   return isObject(input) ? null : input;

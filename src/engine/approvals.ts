@@ -1,7 +1,6 @@
 import { type Client, WorkflowUpdateFailedError } from '@temporalio/client';
 import type { Approval, ApprovalCall, ApprovalRequest, ApprovalStatus } from '../contracts/approval.ts';
 import { Refusal } from '../contracts/errors.ts';
-import { actionOfApproval } from '../domain/approval.ts';
 import type { createActions } from '../store/actions.ts';
 import type { createApprovals as createApprovalStore } from '../store/approvals.ts';
 import { asUnavailable, isWorkflowNotFound } from './faults.ts';
@@ -55,7 +54,7 @@ export function createApprovals({ client, actions, approvals }: ApprovalEngineDe
       const approval = await approvals.find(tenant, approvalId);
       if (approval === undefined) throw new Refusal('approval_not_found');
       if (approval.status !== 'pending') throw new Refusal('approval_decided', { status: approval.status });
-      const action = await actions.find(tenant, actionOfApproval(approvalId));
+      const action = await actions.find(tenant, approval.action_id);
       const call = { actor, ...(reason !== undefined && { reason }) };
       const told = action && (await tell(action.workflowId, updates[status], call));
       if (told !== undefined) return told;

@@ -51,7 +51,8 @@ export const createApprovals = (db: Database) => ({
     return rows.map(toWire);
   },
 
-  find: (tenant: string, approvalId: string): Promise<Approval | undefined> => read(db, tenant, approvalId),
+  find: (tenant: string, approvalId: string): Promise<Approval | undefined> =>
+    readByAction(db, tenant, actionOfApproval(approvalId)),
 
   /**
    * Decides, once: a denial ends the action with it, in one transaction; an approval leaves that to its workflow. None
@@ -87,10 +88,6 @@ const entryOf = (tenant: string, action: ActionRecord, { status, actor, reason }
   argsHash: action.argsHash,
   ...(reason !== null && { detail: { reason } }),
 });
-
-async function read(db: Queries, tenant: string, approvalId: string): Promise<Approval | undefined> {
-  return await readByAction(db, tenant, actionOfApproval(approvalId));
-}
 
 async function readByAction(db: Queries, tenant: string, actionId: string): Promise<Approval | undefined> {
   const { rows } = await sql<ApprovalRow>`

@@ -29,7 +29,7 @@ export const createPolicies = (db: Database) => ({
   save(tenant: string, agentId: string, policy: Policy, actor: string): Promise<SavedPolicy> {
     return db.transaction().execute(async (tx) => {
       await sql`select pg_advisory_xact_lock(hashtextextended(${`policy/${tenant}/${agentId}`}, 0))`.execute(tx);
-      const tools = await missingTools(tx, tenant, agentId, toolsNamedIn(policy));
+      const tools = await unknownTools(tx, tenant, agentId, policy);
       if (tools.length > 0) return { kind: 'unknown_tools', tools };
       const before = await inForce(tx, tenant, agentId);
       if (before !== undefined && printOf(before.policy) === printOf(policy)) return { kind: 'saved', answer: before };
@@ -48,7 +48,7 @@ export const createPolicies = (db: Database) => ({
 
   /** The tools a policy names that its agent does not have. */
   unknownTools: (tenant: string, agentId: string, policy: Policy): Promise<string[]> =>
-    missingTools(db, tenant, agentId, toolsNamedIn(policy)),
+    unknownTools(db, tenant, agentId, policy),
 
   /** The version in force of every agent that has one. */
   async list(tenant: string): Promise<PolicyAnswer[]> {
@@ -62,6 +62,9 @@ export const createPolicies = (db: Database) => ({
   /** The version in force, or none. */
   get: (tenant: string, agentId: string): Promise<PolicyAnswer | undefined> => inForce(db, tenant, agentId),
 });
+
+const unknownTools = (db: Queries, tenant: string, agentId: string, policy: Policy) =>
+  missingTools(db, tenant, agentId, toolsNamedIn(policy));
 
 /** Of what is stored: a field that is there and undefined is not. */
 const printOf = (policy: Policy): string => fingerprint(JSON.parse(JSON.stringify(policy)));

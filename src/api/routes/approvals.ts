@@ -17,36 +17,24 @@ const list = route({
   handle: ({ tenant, query }, { approvals }) => approvals.list(tenant, query.status),
 });
 
-const approve = route({
-  method: 'post',
-  path: '/v1/approvals/:approval_id/approve',
-  summary: 'Let a waiting call be made, if its policy still allows it',
-  tag,
-  // A key that agents use may not approve its own calls.
-  scope: 'admin',
-  params: ById,
-  body: ApprovalRequest.optional(),
-  answer: Approval,
-  refusals,
-  handle: ({ tenant, actor, params, body }, { approvals }) =>
-    approvals.decide(tenant, params.approval_id, 'approved', { ...body, ...named(body?.actor, actor) }),
-});
+const decision = (name: 'approve' | 'deny', status: 'approved' | 'denied', summary: string) =>
+  route({
+    method: 'post',
+    path: `/v1/approvals/:approval_id/${name}`,
+    summary,
+    tag,
+    // A key that agents use may not approve its own calls.
+    scope: 'admin',
+    params: ById,
+    body: ApprovalRequest.optional(),
+    answer: Approval,
+    refusals,
+    handle: ({ tenant, actor, params, body }, { approvals }) =>
+      // Who decides: the person that the operator's tool names, else the key.
+      approvals.decide(tenant, params.approval_id, status, { ...body, actor: body?.actor ?? actor }),
+  });
 
-const deny = route({
-  method: 'post',
-  path: '/v1/approvals/:approval_id/deny',
-  summary: 'Refuse a waiting call',
-  tag,
-  scope: 'admin',
-  params: ById,
-  body: ApprovalRequest.optional(),
-  answer: Approval,
-  refusals,
-  handle: ({ tenant, actor, params, body }, { approvals }) =>
-    approvals.decide(tenant, params.approval_id, 'denied', { ...body, ...named(body?.actor, actor) }),
-});
-
-/** Who decides: the person that the operator's tool names, else the key. */
-const named = (person: string | undefined, key: string) => ({ actor: person ?? key });
+const approve = decision('approve', 'approved', 'Let a waiting call be made, if its policy still allows it');
+const deny = decision('deny', 'denied', 'Refuse a waiting call');
 
 export const approvals = [list, approve, deny];
