@@ -127,6 +127,7 @@ async function send(sender: Sender, claim: Claimed, n: number): Promise<Seen> {
     timeoutMs: tool.timeoutMs,
     body,
     headers: headersOf(action, tool, body),
+    freshConnection: !tool.idempotent,
   });
   return { claim, outcome: judgeAnswer(answer, tool, n), durationMs: Date.now() - startedAt };
 }

@@ -12,6 +12,11 @@ export type ToolRequest = {
   headers: Record<string, string>;
   /** Default POST. */
   method?: 'POST' | 'GET';
+  /**
+   * Sends on a connection opened for this call alone. For what must not be sent twice: a server may close a kept
+   * connection at the moment it is written to (RFC 9112, section 9.3.1), and nobody can tell whether it read that.
+   */
+  freshConnection?: boolean;
 };
 
 export type SenderOptions = GuardedConnectorOptions & {
@@ -41,16 +46,23 @@ const OWN_HEADERS = {
 
 /** Builds the sender: guarded connections, no redirects, no proxies, at most one request at a time on a connection. */
 export function createSender({ guard, lookup, ca, now = Date.now }: SenderOptions): Sender {
-  const agent = new Agent({
+  const options = {
     connect: guardedConnector({ guard, lookup, ca }),
-    pipelining: 1,
-    keepAliveTimeout: LONGEST_IDLE_MS,
-    keepAliveMaxTimeout: LONGEST_IDLE_MS,
     maxHeaderSize: LONGEST_HEADERS_BYTES,
     // The exchange's own timer covers both.
     headersTimeout: 0,
     bodyTimeout: 0,
+  };
+  const kept = new Agent({
+    ...options,
+    pipelining: 1,
+    keepAliveTimeout: LONGEST_IDLE_MS,
+    keepAliveMaxTimeout: LONGEST_IDLE_MS,
   });
+  // Without keep-alive: undici opens a connection only for a request that waits for it, takes it for used up once its
+  // answer began (client-h1.js, `onHeadersComplete`), and drops it where a request that came too late is aborted. There
+  // are never more than calls in flight, which the worker bounds; a target is forgotten when its last one has closed.
+  const fresh = new Agent({ ...options, pipelining: 0 });
   let closing: Promise<void> | undefined;
 
   return {
@@ -61,6 +73,7 @@ export function createSender({ guard, lookup, ca, now = Date.now }: SenderOption
       return new Promise<Answer>((settle) => {
         const url = new URL(call.url);
         const exchange = new Exchange({ https: url.protocol === 'https:', timeoutMs: call.timeoutMs, now, settle });
+        const agent = call.freshConnection ? fresh : kept;
         agent.dispatch(
           {
             origin: url.origin,
@@ -74,7 +87,7 @@ export function createSender({ guard, lookup, ca, now = Date.now }: SenderOption
       });
     },
     close() {
-      closing ??= agent.close();
+      closing ??= Promise.all([kept.close(), fresh.close()]).then(() => {});
       return closing;
     },
   };

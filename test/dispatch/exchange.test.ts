@@ -20,14 +20,14 @@ afterEach(async () => {
   await server?.close();
 });
 
-const post = (port: number): Promise<Answer> =>
-  sender.send({ url: `http://127.0.0.1:${port}/`, timeoutMs: 20_000, body: '{}', headers: {} });
+const post = (port: number, freshConnection = false): Promise<Answer> =>
+  sender.send({ url: `http://127.0.0.1:${port}/`, timeoutMs: 20_000, body: '{}', headers: {}, freshConnection });
 
 /** Sends a call, and acts once undici has read the head of its answer. */
-async function postAndOnHead(port: number, act: () => void): Promise<Answer> {
+async function postAndOnHead(port: number, act: () => void, freshConnection = false): Promise<Answer> {
   subscribe('undici:request:headers', act);
   try {
-    return await post(port);
+    return await post(port, freshConnection);
   } finally {
     unsubscribe('undici:request:headers', act);
   }
@@ -52,13 +52,14 @@ test.each<[string, string, Answer]>([
 ])('%s', async (_, bytes, expected) => {
   server = await wireServer((socket) => socket.end(bytes));
   expect(await post(server.port)).toEqual(expected);
+  expect(await post(server.port, true)).toEqual(expected);
 });
 
-test('a reset in a body without a length is not its end', async () => {
+test.each([false, true])('a reset in a body without a length is not its end (fresh: %s)', async (fresh) => {
   server = await wireServer((socket) => socket.write('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{"a":1'));
   const { port, sockets } = server;
   // Not before the head was read: libuv reports a reset that comes with data as a regular end.
-  expect(await postAndOnHead(port, () => sockets[0]?.resetAndDestroy())).toEqual(BROKEN);
+  expect(await postAndOnHead(port, () => sockets[0]?.resetAndDestroy(), fresh)).toEqual(BROKEN);
 });
 
 test('the time limit holds while a body drips', async () => {

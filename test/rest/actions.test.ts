@@ -44,6 +44,15 @@ describe('a governed call', () => {
     expect(call?.headers.authorization).toBeUndefined();
   });
 
+  test.each([
+    [false, 'close'],
+    [true, 'keep-alive'],
+  ])('of a tool marked idempotent: %s asks for its connection to be: %s', async (idempotent, connection) => {
+    const tool = await world.tool('charge', ok(), { idempotent });
+    await world.run({ agent_id: unique('agent'), tool, args: {} });
+    expect(callsOf(tool).map(({ headers }) => headers.connection)).toEqual([connection]);
+  });
+
   test('of 100 equal ones at once, one reaches the tool and all get its result', async () => {
     const tool = await world.tool('charge', slow(300));
     const call = { agent_id: unique('agent'), tool, args: { invoice: 1 } };
