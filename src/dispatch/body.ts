@@ -1,5 +1,5 @@
-import { createHash, type Hash } from 'node:crypto';
 import type { JsonObject } from '../domain/answer.ts';
+import { BoundedBytes } from './bounded-bytes.ts';
 
 const SUCCESS_LIMIT_BYTES = 1024 * 1024;
 const STORED_LIMIT_BYTES = SUCCESS_LIMIT_BYTES + 64 * 1024;
@@ -13,43 +13,35 @@ const DEEPEST_JSON = 100;
  */
 export class AnswerBody {
   readonly #success: boolean;
-  #kept: Buffer[] = [];
-  #bytes = 0;
-  #hash: Hash | undefined;
+  readonly #came: BoundedBytes;
 
   constructor(success: boolean) {
     this.#success = success;
+    // Of a failure nothing comes once `add` has said so.
+    this.#came = new BoundedBytes(success ? SUCCESS_LIMIT_BYTES : Number.POSITIVE_INFINITY);
   }
 
   /** Takes the next piece. True when nothing that follows can matter any more. */
   add(chunk: Buffer): boolean {
-    this.#bytes += chunk.length;
-    if (this.#hash) {
-      this.#hash.update(chunk);
-      return false;
-    }
-    this.#kept.push(chunk);
-    if (!this.#success) return this.#bytes > FAILURE_LIMIT_BYTES;
-    if (this.#bytes > SUCCESS_LIMIT_BYTES) {
-      this.#hash = createHash('sha256');
-      for (const kept of this.#kept) this.#hash.update(kept);
-      this.#kept = [];
-    }
-    return false;
+    this.#came.add(chunk);
+    return !this.#success && this.#came.bytes > FAILURE_LIMIT_BYTES;
   }
 
   /** The body as the contract shows it: an object, `{value}`, or what is known of one that was too long. */
   read(): JsonObject {
-    if (this.#hash) return { truncated: true, bytes: this.#bytes, sha256: this.#hash.digest('hex') };
-    const kept = Buffer.concat(this.#kept);
+    const kept = this.#came.all();
+    if (kept === undefined) return this.#described();
     if (!this.#success && kept.length > FAILURE_LIMIT_BYTES) {
       return { value: storable(decode(kept.subarray(0, FAILURE_LIMIT_BYTES))), truncated: true };
     }
     if (kept.length === 0) return {};
     const body = readText(decode(kept));
     // Escapes can make the stored form several times as long as what arrived, and Temporal keeps 2 MiB at the most.
-    if (Buffer.byteLength(JSON.stringify(body)) <= STORED_LIMIT_BYTES) return body;
-    return { truncated: true, bytes: kept.length, sha256: createHash('sha256').update(kept).digest('hex') };
+    return Buffer.byteLength(JSON.stringify(body)) <= STORED_LIMIT_BYTES ? body : this.#described();
+  }
+
+  #described(): JsonObject {
+    return { truncated: true, bytes: this.#came.bytes, sha256: this.#came.sha256() };
   }
 }
 

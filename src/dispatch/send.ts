@@ -1,7 +1,8 @@
 import { Agent, type Dispatcher } from 'undici';
 import type { Answer } from '../domain/answer.ts';
-import { AnswerBody, retryAfterSeconds } from './body.ts';
+import { retryAfterSeconds } from './body.ts';
 import { type GuardedConnectorOptions, guardedConnector, notSent } from './connect.ts';
+import { bodyOf } from './encoded-body.ts';
 
 /** One request to a tool. `timeoutMs` bounds connecting, waiting and reading together. */
 export type ToolRequest = {
@@ -41,6 +42,7 @@ const LONGEST_HEADERS_BYTES = 64 * 1024;
 const OWN_HEADERS = {
   'user-agent': 'onceonly/1',
   accept: 'application/json, */*;q=0.5',
+  // Answers are short: a coding would save little and be one more way to break. Who encodes all the same is understood.
   'accept-encoding': 'identity',
 };
 
@@ -104,7 +106,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #timer: NodeJS.Timeout;
   #sentOn: Dispatcher.DispatchController | undefined;
   #head: { httpStatus: number; retryAfterSeconds?: number } | undefined;
-  #body = new AnswerBody(true);
+  #body = bodyOf(true, undefined);
+  #ended = false;
   #settled = false;
 
   constructor(options: ExchangeOptions) {
@@ -122,20 +125,24 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (status < 200) return; // informational: the answer follows
     const after = retryAfterSeconds(headers['retry-after'], this.#options.now());
     this.#head = { httpStatus: status, ...(after === undefined ? {} : { retryAfterSeconds: after }) };
-    this.#body = new AnswerBody(status < 300);
+    this.#body = bodyOf(status < 300, headers['content-encoding']);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (!this.#body.add(chunk)) return;
-    this.onResponseEnd();
+    void this.onResponseEnd();
     controller.abort(new Error('enough read'));
   }
 
-  onResponseEnd(): void {
-    if (this.#head) this.#settle({ kind: 'response', ...this.#head, body: this.#body.read() });
+  async onResponseEnd(): Promise<void> {
+    this.#ended = true;
+    const body = await this.#body.read();
+    if (this.#head === undefined) return;
+    this.#settle(body ? { kind: 'response', ...this.#head, body } : { kind: 'broken_body', ...this.#head });
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    if (this.#ended) return; // what is read is being decoded
     if (this.#head) this.#settle({ kind: 'broken_body', ...this.#head });
     else if (this.#sentOn) this.#settle({ kind: 'lost', error: 'reset' });
     else this.#settle(notSent(error, this.#options.https));

@@ -1,8 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fail, hang, hangUp, ok, slow } from '../../src/dev/behaviours.ts';
-import { type Behaviour, type Receiver, startReceiver } from '../../src/dev/receiver.ts';
+import { type Behaviour, type Receiver, type Reply, startReceiver } from '../../src/dev/receiver.ts';
 import { createTargetGuard } from '../../src/dispatch/guard.ts';
 import { createSender, type Sender, type ToolRequest } from '../../src/dispatch/send.ts';
 import { signedHeaders } from '../../src/dispatch/sign.ts';
@@ -113,6 +114,58 @@ describe('an answer', () => {
     const answer = await sender.send(callTo(() => ({ status: 307, headers: { location } })));
     expect(answer).toMatchObject({ kind: 'response', httpStatus: 307 });
     expect(receiver.calls.map((call) => call.path)).not.toContain('/elsewhere');
+  });
+});
+
+describe('an answer that is encoded', () => {
+  const encoded = (coding: string, body: Buffer | string, status = 200): Behaviour => {
+    return () => ({ status, body, headers: { 'content-encoding': coding } });
+  };
+
+  test('though nobody asked for that is decoded', async () => {
+    const answer = await sender.send(callTo(encoded('gzip', gzipSync('{"charge_id":"ch_1"}'))));
+    expect(answer).toEqual({ kind: 'response', httpStatus: 200, body: { charge_id: 'ch_1' } });
+    expect(receiver.calls[0]?.headers['accept-encoding']).toBe('identity');
+  });
+
+  test('with another status is decoded, too', async () => {
+    const answer = await sender.send(callTo(encoded('BR', brotliCompressSync('{"error":"no funds"}'), 402)));
+    expect(answer).toEqual({ kind: 'response', httpStatus: 402, body: { error: 'no funds' } });
+  });
+
+  test.each([204, 200])('and empty with status %d is an empty object', async (status) => {
+    const answer = await sender.send(callTo(encoded('gzip', '', status)));
+    expect(answer).toEqual({ kind: 'response', httpStatus: status, body: {} });
+  });
+
+  test.each([
+    ['is no gzip', Buffer.from('{"charge_id":"ch_1"}')],
+    ['lacks its end', gzipSync('{"charge_id":"ch_1"}').subarray(0, -1)],
+    ['has more behind its end', Buffer.concat([gzipSync('{}'), Buffer.from('{}')])],
+  ])('and %s has a broken body, with its status', async (_, body) => {
+    expect(await sender.send(callTo(encoded('gzip', body)))).toEqual({ kind: 'broken_body', httpStatus: 200 });
+    expect(await sender.send(callTo(encoded('gzip', body, 503)))).toEqual({ kind: 'broken_body', httpStatus: 503 });
+  });
+
+  test('and breaks off on its way has a broken body though what came decodes', async () => {
+    const half = gzipSync('{}');
+    const reply = { headers: { 'content-encoding': 'gzip' }, body: Buffer.concat([half, half]), hangUp: 'mid_body' };
+    expect(await sender.send(callTo(() => reply as Reply))).toEqual({ kind: 'broken_body', httpStatus: 200 });
+  });
+
+  test('and a huge error page is not read to its end', async () => {
+    const page = gzipSync(randomBytes(8 * MIB));
+    const answer = await sender.send(callTo(encoded('gzip', page, 500)));
+    expect(answer).toMatchObject({ httpStatus: 500, body: { truncated: true, content_encoding: 'gzip' } });
+  });
+
+  test('and is a bomb is bounded', async () => {
+    const bomb = gzipSync(Buffer.alloc(64 * MIB));
+    const sha256 = createHash('sha256').update(bomb).digest('hex');
+    expect(await sender.send(callTo(encoded('gzip', bomb)))).toMatchObject({
+      httpStatus: 200,
+      body: { truncated: true, content_encoding: 'gzip', bytes: bomb.length, sha256 },
+    });
   });
 });
 
