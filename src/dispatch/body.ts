@@ -1,4 +1,6 @@
+import { parse as parseLossless } from 'lossless-json';
 import type { JsonObject } from '../domain/answer.ts';
+import { isExact, mayHoldInexact } from '../domain/exact-number.ts';
 import { BoundedBytes } from './bounded-bytes.ts';
 
 const SUCCESS_LIMIT_BYTES = 1024 * 1024;
@@ -66,7 +68,7 @@ function decode(bytes: Buffer): string {
 function readText(text: string): JsonObject {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    parsed = parseExactly(text);
   } catch {
     return { value: storable(text) };
   }
@@ -74,6 +76,20 @@ function readText(text: string): JsonObject {
   // Parsed JSON can only hold what PostgreSQL refuses if it was escaped in the text.
   const safe = /\\u(0000|d[89a-f])/i.test(text) ? storable(parsed) : parsed;
   return isJsonObject(safe) ? safe : { value: safe };
+}
+
+/**
+ * As `JSON.parse` reads it, but a number that a double does not hold is the text of its digits: what a tool answers
+ * cannot be refused. Throws for what is no JSON, or nests deeper than the stack is.
+ */
+function parseExactly(text: string): unknown {
+  const parsed: unknown = JSON.parse(text);
+  // The other parser is several times slower, and recurses.
+  if (!mayHoldInexact(text) || isDeeper(parsed, DEEPEST_JSON)) return parsed;
+  return parseLossless(text, undefined, {
+    parseNumber: (number) => (isExact(number) ? Number(number) : number),
+    onDuplicateKey: ({ newValue }) => newValue,
+  });
 }
 
 function isJsonObject(value: unknown): value is JsonObject {

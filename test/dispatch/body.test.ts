@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { AnswerBody, retryAfterSeconds } from '../../src/dispatch/body.ts';
+import { mayHoldInexact } from '../../src/domain/exact-number.ts';
 
 const MIB = 1024 * 1024;
 
@@ -36,6 +37,64 @@ describe('the body of an answer', () => {
       ['x', '\ufffd'],
     ]);
     expect((body as { admin?: boolean }).admin).toBeUndefined();
+  });
+
+  test.each([
+    ['{"charge_id":1915883588174806058}', { charge_id: '1915883588174806058' }],
+    ['[1e400,-1e400,1e-400,100000000000000.01]', { value: ['1e400', '-1e400', '1e-400', '100000000000000.01'] }],
+    ['[0.1,1.0,1E5,9007199254740991,9007199254740993]', { value: [0.1, 1, 100_000, 2 ** 53 - 1, '9007199254740993'] }],
+    ['-9007199254740993', { value: '-9007199254740993' }],
+    ['[-0,9007199254740993]', { value: [-0, '9007199254740993'] }],
+    ['{"a":{"b":[{"c": 1E16 }]}}', { a: { b: [{ c: '1E16' }] } }],
+    ['{"a":1915883588174806058,"a":"last"}', { a: 'last' }],
+    ['{"a":"first","b":2,"a":1915883588174806058}', { a: '1915883588174806058', b: 2 }],
+    [
+      '{"9007199254740993":"9007199254740993","n":9007199254740993}',
+      { '9007199254740993': '9007199254740993', n: '9007199254740993' },
+    ],
+    ['{"\\u0000":"\\ud800","n":9007199254740993}', { '\ufffd': '\ufffd', n: '9007199254740993' }],
+    ['{"n":9007199254740993', { value: '{"n":9007199254740993' }],
+    ['[9007199254740993,01]', { value: '[9007199254740993,01]' }],
+  ])('a number that JavaScript cannot hold is the text of its digits: %s', (text, expected) => {
+    expect(read(text)).toStrictEqual(expected);
+    expect(read(text, false)).toStrictEqual(expected);
+  });
+
+  test('beside such a number everything is read as it is without', () => {
+    const numberless = fc.json({ stringUnit: 'binary' }).filter((json) => !mayHoldInexact(json));
+    fc.assert(
+      fc.property(numberless, (json) => {
+        const [{ a: alone }, { a: beside }] = [read(`{"a":${json}}`), read(`{"n":9007199254740993,"a":${json}}`)] as [
+          Record<string, unknown>,
+          Record<string, unknown>,
+        ];
+        expect(beside).toStrictEqual(alone);
+      }),
+    );
+  });
+
+  test('beside such a number, too, special names are only names', () => {
+    const body = read('{"__proto__":{"admin":true},"constructor":1,"__proto__":{"n":9007199254740993}}');
+    expect(Object.entries(body as object)).toEqual([
+      ['__proto__', { n: '9007199254740993' }],
+      ['constructor', 1],
+    ]);
+    expect((body as { n?: string }).n).toBeUndefined();
+    expect(({} as { admin?: boolean }).admin).toBeUndefined();
+  });
+
+  test('beside such a number, too, JSON deeper than 100 levels is text', () => {
+    const deep = (levels: number) => `${'['.repeat(levels)}9007199254740993${']'.repeat(levels)}`;
+    expect(JSON.stringify(read(deep(100)))).toBe(`{"value":${deep(100).replace('9007199254740993', '"$&"')}}`);
+    expect(read(deep(101))).toEqual({ value: deep(101) });
+    expect(read(deep(500_000))).toEqual({ value: deep(500_000) });
+    expect(read('['.repeat(MIB - 20))).toEqual({ value: '['.repeat(MIB - 20) });
+  });
+
+  test('what a later member of the same name replaces may be as deep as it likes', () => {
+    const replaced = (levels: number) => `{"a":${nested(levels)},"a":9007199254740993}`;
+    expect(read(replaced(200))).toEqual({ a: '9007199254740993' });
+    expect(read(replaced(400_000))).toEqual({ value: replaced(400_000) });
   });
 
   test('JSON up to 100 levels is read, deeper is text', () => {

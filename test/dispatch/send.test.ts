@@ -78,6 +78,16 @@ describe('an answer', () => {
     expect(await sender.send(callTo(() => ({ body: '' })))).toMatchObject({ body: {} });
   });
 
+  test.each(['POST', 'GET'] as const)(
+    'to a %s with a number that JavaScript cannot hold has its digits',
+    async (method) => {
+      const body = '{"status":"executed","result":{"charge_id":1915883588174806058,"usd":0.1}}';
+      expect(await sender.send(callTo(() => ({ body }), { method, body: '' }))).toMatchObject({
+        body: { status: 'executed', result: { charge_id: '1915883588174806058', usd: 0.1 } },
+      });
+    },
+  );
+
   test.each([MIB, MIB + 1, 3 * MIB])('of %d bytes is kept up to 1 MiB, beyond counted and hashed', async (bytes) => {
     const body = 'x'.repeat(bytes);
     const sha256 = createHash('sha256').update(body).digest('hex');

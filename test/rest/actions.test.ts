@@ -185,6 +185,7 @@ describe('what a tool answers', () => {
   test.each([
     ['a JSON object of almost 1 MiB', { rows: 'x'.repeat(1024 * 1024 - 100) }, { rows: expect.any(String) }],
     ['a text whose escapes would make it several MiB', '\u0001'.repeat(900_000), { truncated: true, bytes: 900_000 }],
+    ['an ID longer than JavaScript counts', '{"charge_id":1915883588174806058}', { charge_id: '1915883588174806058' }],
     ['more than 1 MiB', { rows: 'x'.repeat(1024 * 1024) }, { truncated: true }],
   ])('%s is an answer like any other', async (_what, body, result) => {
     const tool = await world.tool('charge', () => ({ body }));
