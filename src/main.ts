@@ -2,6 +2,8 @@ import { ConfigError, readConfig } from './config.ts';
 import { type Role, startProduct } from './product.ts';
 import { migrate } from './store/migrate.ts';
 
+const STOP_PATIENCE_MS = 45_000;
+
 const roles: Record<string, readonly Role[]> = { api: ['api'], worker: ['worker'], all: ['api', 'worker'] };
 
 async function main(command: string | undefined): Promise<void> {
@@ -18,6 +20,8 @@ async function main(command: string | undefined): Promise<void> {
     process.stderr.write(`\nYour API key, shown this once: ${product.bootstrapKey}\n\n`);
   }
   const stop = (code: number) => {
+    // What is broken may not stop in good order: whoever watches over the process starts another.
+    if (code !== 0) setTimeout(() => process.exit(code), STOP_PATIENCE_MS).unref();
     product.stop().then(
       () => process.exit(code),
       () => process.exit(1),

@@ -1,4 +1,6 @@
 // npm start: everything the product needs, and the product, in one process.
+import { spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readConfig } from '../config.ts';
 import { startProduct } from '../product.ts';
 import { migrate } from '../store/migrate.ts';
@@ -13,6 +15,14 @@ interface Running {
   stop(): Promise<void>;
 }
 
+/** Tells a process that takes another's place how often that has happened. */
+const RESTARTS = 'ONCEONLY_RESTARTS';
+const MAX_RESTARTS = 5;
+/** Who has run for so long is not counted with those that fail at once. */
+const LASTING_SECONDS = 60;
+/** What is broken may not stop in good order; its children end with the process. */
+const STOP_PATIENCE_MS = 45_000;
+
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 
 try {
@@ -21,10 +31,8 @@ try {
   // Asked to end before it was up: leaving stops the child services too.
   if (running === undefined) process.exit(0);
   for (const line of running.links) say(line);
-  await Promise.race([ended, running.failed]).catch(async (error: unknown) => {
-    await running.stop();
-    throw error;
-  });
+  const failure = await Promise.race([ended, running.failed]).catch((error: unknown) => error ?? new Error('unknown'));
+  if (failure !== undefined) process.exit(await startOver(running, failure));
   say('Stopping: accepted requests are finished first. A second signal ends it at once');
   await running.stop();
   say('Stopped. All data is kept, the next start goes on from here');
@@ -32,6 +40,27 @@ try {
 } catch (error) {
   process.stderr.write(`${reason(error)}\n`);
   process.exit(1);
+}
+
+/**
+ * The worker has ended by itself, which only a fault makes it do (of the SDK, of Node): the process may be broken as a whole, so
+ * a new one takes its place. Resolves with its exit code. One that does not last is not followed for ever.
+ */
+async function startOver(running: Running, failure: unknown): Promise<number> {
+  const before = Number(process.env[RESTARTS] ?? 0);
+  const restarts = process.uptime() > LASTING_SECONDS ? 1 : before + 1;
+  say(`The worker has ended by itself: ${reason(failure)}`);
+  await Promise.race([running.stop().catch(() => undefined), sleep(STOP_PATIENCE_MS)]);
+  if (restarts > MAX_RESTARTS) throw new Error(`It has ended ${restarts} times in a row: giving up`);
+  say('Starting again');
+  const [program = process.execPath, ...args] = [process.execPath, ...process.argv.slice(1)];
+  const child = spawn(program, args, { stdio: 'inherit', env: { ...process.env, [RESTARTS]: String(restarts) } });
+  process.removeAllListeners('SIGINT').removeAllListeners('SIGTERM');
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  return await new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
 }
 
 async function start(given: Record<string, string | undefined>): Promise<Running> {
