@@ -1,84 +1,122 @@
 import { type ActionAnswer, ActionRequest } from '../src/contracts/action.ts';
-import type { JsonObject } from '../src/contracts/common.ts';
-import { type ActionRecord, answerOf, asRepeat } from '../src/domain/action.ts';
-import { type Facts, type Ruling, rule } from '../src/domain/admission.ts';
+import { type ActionRecord, answerOf, asRepeat, whereToLook } from '../src/domain/action.ts';
+import { denialOf, type Facts, type Ruling, rule } from '../src/domain/admission.ts';
 import { fingerprint } from '../src/domain/fingerprint.ts';
+import type { News, RefusedCall } from '../src/domain/outcome.ts';
 import { mayBeAction } from '../src/domain/workflow-id.ts';
 import type { Metrics } from '../src/metrics/metrics.ts';
-import type { createAdmissions } from '../src/store/admissions.ts';
+import type { createAdmissions, NewAction } from '../src/store/admissions.ts';
+import type { OfRun } from '../src/store/facts.ts';
 import { faultsOf } from './faults.ts';
+import { isToBeRepeated } from './tries.ts';
 
 /** What its workflow is to an action. */
 export interface ActionIdentity {
   readonly actionId: string;
   readonly workflowId: string;
+  /** Unix milliseconds by Temporal's clock, as the workflow was started. */
+  readonly startedAt: number;
 }
 
-interface DescribedAction extends ActionIdentity {
-  readonly tenant: string;
-  readonly agentId: string;
-  readonly tool: string;
-  /** Without `run_id`, which only names the timeline. */
-  readonly args: JsonObject;
-  readonly spendUsd: number | undefined;
-  readonly runId: string;
-  readonly ofRun: boolean;
-  readonly actor: string | undefined;
-}
+type DescribedAction = Omit<NewAction, 'argsHash'>;
 
 export type Admission =
   /** Go on; an attempt may take this long. */
   | { readonly kind: 'call'; readonly tenant: string; readonly timeoutMs: number }
-  | { readonly kind: 'answer'; readonly answer: ActionAnswer }
+  /** It is over; `told`: it was before this was asked, and whoever waited has heard of it. */
+  | { readonly kind: 'answer'; readonly answer: ActionAnswer; readonly told?: true }
   /** Wait for a person. */
-  | { readonly kind: 'approval'; readonly answer: ActionAnswer }
+  | { readonly kind: 'approval'; readonly tenant: string; readonly answer: ActionAnswer }
   | Refused;
 
 interface Refused {
   readonly kind: 'refused';
-  readonly code: 'tool_not_found' | 'idempotency_mismatch' | 'validation_error';
+  readonly code: RefusedCall;
   readonly message?: string;
+}
+
+/** Who hears of what becomes of a call. */
+export interface Telling {
+  /** Tells who waits. */
+  tell(news: News): void;
+  /** The same for an action that has come to its end or into doubt, which is counted too. */
+  ended(action: ActionRecord): void;
 }
 
 export interface AdmissionDeps {
   readonly admissions: ReturnType<typeof createAdmissions>;
   readonly metrics: Pick<Metrics, 'decided'>;
+  readonly outcomes: Telling;
 }
 
 /** The step before the call: policy, budget hold and audit line, all in one transaction (docs/adr/0002). */
-export const createAdmissionActivities = ({ admissions, metrics }: AdmissionDeps) => {
-  const decided = (answer: ActionAnswer): Admission => {
+export const createAdmissionActivities = ({ admissions, metrics, outcomes }: AdmissionDeps) => {
+  async function ruleOn(described: DescribedAction): Promise<Admission> {
+    const action = { ...described, argsHash: fingerprint(described.args) };
+    const { ruling, facts, orphan } = await admissions.admit(action, (known) => rule(action, known));
+    if (orphan !== undefined) outcomes.ended(orphan);
+    switch (ruling.kind) {
+      case 'allow':
+        return callOf(described, facts);
+      case 'known':
+        return known(ruling.own, described, facts);
+      case 'approval':
+        metrics.decided('pending', 'approval_required');
+        return {
+          kind: 'approval',
+          tenant: described.tenant,
+          answer: undecided(described, ruling, facts.policyVersion),
+        };
+      case 'replay':
+      case 'in_doubt': {
+        const answer = asRepeat(answerOf(ruling.previous));
+        metrics.decided(answer.decision, answer.policy_reason);
+        return { kind: 'answer', answer };
+      }
+      case 'mismatch':
+        return { kind: 'refused', code: 'idempotency_mismatch' };
+      case 'run_over':
+        return ended(await admissions.fail(action, 'run_over'));
+      case 'unknown_tool':
+        if (facts.own !== undefined) return ended(await admissions.fail(action, 'tool_deleted'));
+        metrics.decided('refused', 'tool_not_found');
+        return { kind: 'refused', code: 'tool_not_found' };
+      case 'deny': {
+        const answer = denialOf(described, ruling, facts.policyVersion);
+        metrics.decided(answer.decision, answer.policy_reason);
+        return { kind: 'answer', answer };
+      }
+    }
+  }
+
+  const ended = (row: ActionRecord): Admission => {
+    const answer = answerOf(row);
     metrics.decided(answer.decision, answer.policy_reason);
     return { kind: 'answer', answer };
   };
+
+  /** What fails in the same way each time is settled as failed, on the record: nobody waits for it to be mended. */
+  async function settled(described: DescribedAction): Promise<Admission> {
+    try {
+      return await ruleOn(described);
+    } catch (error) {
+      if (isToBeRepeated(error)) throw error;
+      return ended(await admissions.fail({ ...described, argsHash: fingerprint(described.args) }, 'step_failed'));
+    }
+  }
 
   return {
     /** Rules on the action and keeps the ruling; asked again for the same action, it says the same. */
     async admit(request: unknown, identity: ActionIdentity): Promise<Admission> {
       const described = describe(request, identity);
-      if ('kind' in described) return described;
-      const action = { ...described, argsHash: fingerprint(described.args), actor: described.actor ?? null };
-      const { ruling, facts, orphan } = await admissions.admit(action, (known) => rule(action, known));
-      if (orphan !== undefined) metrics.decided(answerOf(orphan).decision, orphan.policyReason);
-      switch (ruling.kind) {
-        case 'allow':
-          return callOf(described, facts);
-        case 'known':
-          return known(ruling.own, described, facts);
-        case 'approval':
-          metrics.decided('pending', 'approval_required');
-          return { kind: 'approval', answer: undecided(described, ruling, facts.policyVersion) };
-        case 'replay':
-        case 'in_doubt':
-          return decided(asRepeat(answerOf(ruling.previous)));
-        case 'mismatch':
-          return { kind: 'refused', code: 'idempotency_mismatch' };
-        case 'unknown_tool':
-          metrics.decided('refused', 'tool_not_found');
-          return { kind: 'refused', code: 'tool_not_found' };
-        case 'deny':
-          return decided(blocked(described, ruling, facts.policyVersion));
-      }
+      const admission = 'kind' in described ? described : await settled(described);
+      const { workflowId, actionId } = identity;
+      if (admission.kind === 'refused')
+        outcomes.tell({ workflowId, actionId, outcome: { kind: 'refused', code: admission.code } });
+      // What has ended otherwise meanwhile was told by whoever ended it, to those who were waiting then.
+      else if (admission.kind === 'approval' || (admission.kind === 'answer' && !admission.told))
+        outcomes.tell({ workflowId, actionId, outcome: { kind: 'answer', answer: admission.answer } });
+      return admission;
     },
   };
 };
@@ -86,7 +124,9 @@ export const createAdmissionActivities = ({ admissions, metrics }: AdmissionDeps
 /** Said again, where a repeated activity asks for the same action. */
 function known(own: ActionRecord, described: DescribedAction, facts: Facts): Admission {
   if (own.status === 'running') return callOf(described, facts);
-  return { kind: own.status === 'waiting_approval' ? 'approval' : 'answer', answer: answerOf(own) };
+  const answer = answerOf(own);
+  if (own.status === 'waiting_approval') return { kind: 'approval', tenant: described.tenant, answer };
+  return { kind: 'answer', answer, told: true };
 }
 
 /** A tool deleted since admission is found out by the claim; until then the longest time a tool may have is right. */
@@ -102,13 +142,29 @@ function describe(request: unknown, identity: ActionIdentity): DescribedAction |
   const { data, error } = ActionRequest.safeParse(request);
   if (error !== undefined) return invalid(faultsOf(error));
   const { run_id: named, ...args } = data.args ?? {};
-  const { tenant, agent_id: agentId, tool } = data;
-  if (!mayBeAction(identity.workflowId, tenant, { agent_id: agentId, tool, args })) {
+  const { tenant, agent_id: agentId, tool, of_run: place } = data;
+  if (!mayBeAction(identity.workflowId, tenant, { agent_id: agentId, tool, args, of_run: place })) {
     return invalid('the workflow ID is that of another tenant or call');
   }
-  const runId = data.run_id ?? (typeof named === 'string' ? named : identity.actionId);
-  const { spend_usd: spendUsd, of_run: ofRun = false, actor } = data;
-  return { ...identity, tenant, agentId, tool, args, spendUsd, runId, ofRun, actor };
+  // Its caller was told that it is not known whether this was accepted; it came later than that.
+  if (data.begin_before !== undefined && identity.startedAt > data.begin_before)
+    return { kind: 'refused', code: 'not_begun' };
+  const { actionId, workflowId } = identity;
+  const runId = data.run_id ?? (typeof named === 'string' ? named : actionId);
+  const ofRun: OfRun | null =
+    place === undefined ? null : { key: place.key, n: place.n, leaseId: place.lease_id, fence: place.fence };
+  return {
+    tenant,
+    actionId,
+    workflowId,
+    agentId,
+    tool,
+    args,
+    spendUsd: data.spend_usd,
+    runId,
+    ofRun,
+    actor: data.actor ?? null,
+  };
 }
 
 const undecided = (
@@ -116,27 +172,7 @@ const undecided = (
   { risk }: Extract<Ruling, { kind: 'approval' }>,
   policyVersion: number | null,
 ): ActionAnswer => ({
-  ...blocked(action, { kind: 'deny', reason: 'approval_required', risk }, policyVersion),
-  ok: true,
-  allowed: true,
+  ...denialOf(action, { kind: 'deny', reason: 'approval_required', risk }, policyVersion),
   decision: 'pending',
-});
-
-const blocked = (
-  action: DescribedAction,
-  denial: Extract<Ruling, { kind: 'deny' }>,
-  policyVersion: number | null,
-): ActionAnswer => ({
-  ok: false,
-  allowed: false,
-  decision: 'blocked',
-  policy_reason: denial.reason,
-  risk_level: denial.risk,
-  result: null,
-  action_id: action.actionId,
-  workflow_id: action.workflowId,
-  run_id: action.runId,
-  spend_usd: 0,
-  policy_version: policyVersion,
-  ...(denial.condition !== undefined && { condition: denial.condition }),
+  result: whereToLook(action.actionId),
 });

@@ -1,19 +1,32 @@
 import type { ActionAnswer, ActionRequest } from '../src/contracts/action.ts';
 import { AgentRunInput, type AgentRunResult, type RunStep } from '../src/contracts/agent-run.ts';
 import type { LeaseEnding } from '../src/contracts/lease.ts';
-import { actionKeyOf } from '../src/domain/agent-run.ts';
+import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
+import { answerOf, isOpen } from '../src/domain/action.ts';
 import { fingerprint } from '../src/domain/fingerprint.ts';
 import { type LeaseRecord, resultOf } from '../src/domain/lease.ts';
 import { grantedTtl, selfHosted } from '../src/domain/plan.ts';
 import { rehearse } from '../src/domain/rehearsal.ts';
 import { boundedAnswers } from '../src/domain/run-result.ts';
-import { actionWorkflowId } from '../src/domain/workflow-id.ts';
+import { runActionWorkflowId } from '../src/domain/workflow-id.ts';
 import type { createAdmissions } from '../src/store/admissions.ts';
 import type { createLeases } from '../src/store/leases.ts';
-import type { createRunEndings, FinishedRun } from '../src/store/run-endings.ts';
+import type { createRunEndings, FinishedRun, MadeAction } from '../src/store/run-endings.ts';
 import type { createUsage } from '../src/store/usage.ts';
 import { faultsOf } from './faults.ts';
-import { type Invalid, type LeaseKey, type LeaseStanding, type OpenedLease, openedLease, standingOf } from './lease.ts';
+import {
+  type Invalid,
+  invalid,
+  isTooLate,
+  type LeaseKey,
+  type LeaseStanding,
+  type MindingRun,
+  type NotThere,
+  notBegun,
+  type OpenedLease,
+  openedLease,
+  standingOf,
+} from './lease.ts';
 import { rehearsedAnswer } from './rehearsal.ts';
 
 export interface AgentRunDeps {
@@ -33,6 +46,10 @@ export interface RunCall {
 export interface OpenedRun extends OpenedLease {
   readonly run: FinishedRun['run'];
   readonly calls: readonly RunCall[];
+  /** What its own record says that it has made already, from the first on. */
+  readonly made: readonly RunStep[];
+  /** Why it cannot go on behind that: the record has another call at a place. */
+  readonly errorCode: 'idempotency_mismatch' | undefined;
   readonly dryRun: boolean;
   readonly found: AgentRunResult;
 }
@@ -68,9 +85,10 @@ export function createAgentRunActivities({ admissions, leases, runEndings, usage
 
   return {
     /** Acquires the key for a run, or finds that it is held or finished. */
-    async openRun(input: unknown, workflowRunId: string): Promise<OpenedRun | Invalid> {
+    async openRun(input: unknown, minding: MindingRun): Promise<OpenedRun | Invalid | NotThere> {
       const { data, error } = AgentRunInput.safeParse(input);
-      if (error !== undefined) return { kind: 'invalid', message: faultsOf(error) };
+      if (error !== undefined) return invalid(faultsOf(error));
+      if (isTooLate(data, minding)) return notBegun;
       const run = { runId: data.run_id ?? data.key, agentId: data.agent_id ?? null };
       const opened = await leases.open({
         tenant: data.tenant,
@@ -81,15 +99,35 @@ export function createAgentRunActivities({ admissions, leases, runEndings, usage
         retryFailed: data.retry_failed ?? false,
         actor: data.actor ?? null,
         run,
-        workflowRunId,
+        workflowRunId: minding.runId,
+        acquisition: data.acquisition ?? `workflow:${minding.runId}`,
       });
+      if (opened.kind === 'run_closed') return { kind: 'not_there' };
+      const { lease } = opened;
+      const calls = callsOf(data, run.runId, lease);
       return {
-        ...openedLease(opened, await usage.aiThisMonth(data.tenant)),
+        ...openedLease(opened, minding, await usage.aiThisMonth(data.tenant)),
         run,
-        calls: callsOf(data, run.runId),
+        calls,
+        ...goingOn(calls, await runEndings.made(data.tenant, data.key, lease.begunFence)),
         dryRun: data.dry_run ?? false,
-        found: runResult(opened.lease),
+        found: runResult(lease),
       };
+    },
+
+    /**
+     * What a run is told of an action that has been begun under an ID of its own: its outcome, where this very run has begun
+     * it, or that it is in doubt; null where it is open, or has ended without being this run's.
+     */
+    async actionUnder(
+      { tenant = DEFAULT_TENANT, of_run }: ActionRequest,
+      workflowId: string,
+    ): Promise<ActionAnswer | null> {
+      const found = await runEndings.latest(tenant, workflowId);
+      if (found === undefined) return null;
+      const { action, leaseId } = found;
+      const isOwn = leaseId === of_run?.lease_id;
+      return action.status === 'in_doubt' || (isOwn && !isOpen(action.status)) ? answerOf(action) : null;
     },
 
     /** Gives the run's lease its whole time again; how it ended, where someone has ended it. */
@@ -124,25 +162,40 @@ export function createAgentRunActivities({ admissions, leases, runEndings, usage
   };
 }
 
-function callsOf(data: AgentRunInputParsed, runId: string): RunCall[] {
+function callsOf(data: AgentRunInputParsed, runId: string, lease: LeaseRecord): RunCall[] {
   const { tenant, key, agent_id: agentId = '', actions = [], actor } = data;
   return actions.map(({ tool, args: { run_id: _named, ...args } = {}, spend_usd }, index) => {
-    const idempotencyKey = actionKeyOf(key, index + 1);
+    const n = index + 1;
     return {
-      workflowId: actionWorkflowId(tenant, idempotencyKey),
+      workflowId: runActionWorkflowId(tenant, key, n),
       request: {
         tenant,
         agent_id: agentId,
         tool,
         args,
         run_id: runId,
-        idempotency_key: idempotencyKey,
-        of_run: true,
+        of_run: { key, n, lease_id: lease.leaseId, fence: lease.fence },
         ...(spend_usd !== undefined && { spend_usd }),
         ...(actor !== undefined && { actor }),
       },
     };
   });
+}
+
+/** Behind which of its calls a run goes on, by its record. */
+function goingOn(calls: readonly RunCall[], record: readonly MadeAction[]): Pick<OpenedRun, 'made' | 'errorCode'> {
+  const made: RunStep[] = [];
+  for (const { request } of calls) {
+    const before = record.find(({ n }) => n === request.of_run?.n);
+    if (before === undefined) break;
+    const { agent_id, tool, args = {} } = request;
+    const isSame = before.agentId === agent_id && before.tool === tool && before.argsHash === fingerprint(args);
+    if (!isSame) return { made, errorCode: 'idempotency_mismatch' };
+    // A doubt ends the run when it comes to it.
+    if (before.status === 'in_doubt') break;
+    made.push({ actionId: before.actionId, repeat: true });
+  }
+  return { made, errorCode: undefined };
 }
 
 type AgentRunInputParsed = ReturnType<typeof AgentRunInput.parse>;

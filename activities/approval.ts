@@ -1,13 +1,13 @@
 import type { ActionAnswer } from '../src/contracts/action.ts';
 import { type Approval, ApprovalCall } from '../src/contracts/approval.ts';
 import { answerOf } from '../src/domain/action.ts';
-import type { Metrics } from '../src/metrics/metrics.ts';
 import type { ApprovalVerdict, createApprovals } from '../src/store/approvals.ts';
+import type { Telling } from './admission.ts';
 import { faultsOf } from './faults.ts';
 
 export interface ApprovalDeps {
   readonly approvals: ReturnType<typeof createApprovals>;
-  readonly metrics: Pick<Metrics, 'decided'>;
+  readonly outcomes: Telling;
 }
 
 /** An action that waits for a person. */
@@ -25,15 +25,22 @@ export type Decided =
       readonly message?: string;
     };
 
+/** How long an action still waits; 0 where it does not: then `admit` says what comes next. */
+export interface StandingApproval {
+  readonly secondsLeft: number;
+}
+
+/** Whoever reaches the workflow itself is known by that alone (contract, section 13): the name is what they say. */
+const NATIVE_ACTOR = 'temporal';
+
 /** The steps of an action that waits for a person. */
-export function createApprovalActivities({ approvals, metrics }: ApprovalDeps) {
+export function createApprovalActivities({ approvals, outcomes }: ApprovalDeps) {
   async function decide({ tenant, actionId }: Waiting, verdict: ApprovalVerdict): Promise<Decided> {
-    const decided = await approvals.decide(tenant, actionId, verdict);
+    const decided = await approvals.decideAction(tenant, actionId, verdict);
     if (decided === undefined) return { kind: 'refused', code: 'approval_not_found' };
-    const { approval, made, action } = decided;
-    const answer = answerOf(action);
-    if (made && action.status === 'blocked') metrics.decided(answer.decision, answer.policy_reason);
-    return { kind: 'decided', approval, made, answer };
+    const { approval, made, settled, action } = decided;
+    if (settled) outcomes.ended(action);
+    return { kind: 'decided', approval, made, answer: answerOf(action) };
   }
 
   return {
@@ -41,11 +48,17 @@ export function createApprovalActivities({ approvals, metrics }: ApprovalDeps) {
     async decideApproval(waiting: Waiting, status: 'approved' | 'denied', said: unknown): Promise<Decided> {
       const { data, error } = ApprovalCall.safeParse(said);
       if (error !== undefined) return { kind: 'refused', code: 'validation_error', message: faultsOf(error) };
-      return await decide(waiting, { status, actor: data.actor, reason: data.reason ?? null });
+      const { actor: claimedActor, reason = null } = data;
+      return await decide(waiting, { status, actor: NATIVE_ACTOR, claimedActor, reason });
     },
 
-    /** Ends an action that nobody has decided on in time; the answer is what stands. */
+    /** Ends an action that nobody has decided on in time. */
     expireApproval: (waiting: Waiting): Promise<Decided> =>
-      decide(waiting, { status: 'expired', actor: null, reason: null }),
+      decide(waiting, { status: 'expired', actor: null, claimedActor: null, reason: null }),
+
+    /** Whether the action still waits for a person, by its row. */
+    async approvalStanding({ tenant, actionId }: Waiting): Promise<StandingApproval> {
+      return { secondsLeft: await approvals.secondsLeft(tenant, actionId) };
+    },
   };
 }

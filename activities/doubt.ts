@@ -4,10 +4,10 @@ import { JsonObject, optional } from '../src/contracts/common.ts';
 import type { Sender } from '../src/dispatch/send.ts';
 import { type ActionRecord, answerOf } from '../src/domain/action.ts';
 import { resolved } from '../src/domain/settlement.ts';
-import type { Metrics } from '../src/metrics/metrics.ts';
 import type { createActions } from '../src/store/actions.ts';
 import type { createClaims } from '../src/store/claims.ts';
-import type { createSettlements } from '../src/store/settlements.ts';
+import type { createSettlements, Settled } from '../src/store/settlements.ts';
+import type { Telling } from './admission.ts';
 import { faultsOf } from './faults.ts';
 import { headersOf } from './tool-request.ts';
 import { windowSeconds } from './window.ts';
@@ -26,7 +26,7 @@ export interface DoubtDeps {
   readonly settlements: ReturnType<typeof createSettlements>;
   readonly actions: ReturnType<typeof createActions>;
   readonly sender: Sender;
-  readonly metrics: Pick<Metrics, 'decided'>;
+  readonly outcomes: Telling;
 }
 
 export interface InDoubt {
@@ -35,11 +35,12 @@ export interface InDoubt {
 }
 
 export type Resolved =
-  | { readonly kind: 'resolved'; readonly answer: ActionAnswer }
-  | { readonly kind: 'refused'; readonly code: 'validation_error'; readonly message: string };
+  /** `settled`: by this very word; else somebody was quicker. */
+  | { readonly kind: 'resolved'; readonly settled: boolean; readonly answer: ActionAnswer }
+  | { readonly kind: 'refused'; readonly code: 'validation_error' | 'action_not_in_doubt'; readonly message: string };
 
 /** The steps of an action whose outcome is not known. */
-export function createDoubtActivities({ claims, settlements, actions, sender, metrics }: DoubtDeps) {
+export function createDoubtActivities({ claims, settlements, actions, sender, outcomes }: DoubtDeps) {
   const find = async ({ tenant, actionId }: InDoubt) => {
     const action = await actions.find(tenant, actionId);
     if (action === undefined) throw new Error(`action ${actionId} is not in the store`);
@@ -63,13 +64,12 @@ export function createDoubtActivities({ claims, settlements, actions, sender, me
     };
   }
 
-  async function resolve(inDoubt: InDoubt, action: ActionRecord, resolution: Resolution): Promise<ActionAnswer> {
+  async function resolve(inDoubt: InDoubt, action: ActionRecord, resolution: Resolution): Promise<Settled> {
     const tool = await claims.toolOf(inDoubt.tenant, action);
     const ending = resolved(resolution, windowSeconds(inDoubt.tenant, action, tool?.dedupTtl ?? 0));
     const { action: now, settled } = await settlements.settle(inDoubt.tenant, action, ending);
-    const answer = answerOf(now);
-    if (settled) metrics.decided(answer.decision, answer.policy_reason);
-    return answer;
+    if (settled) outcomes.ended(now);
+    return { settled, action: now };
   }
 
   return {
@@ -77,14 +77,22 @@ export function createDoubtActivities({ claims, settlements, actions, sender, me
     async resolveAction(inDoubt: InDoubt, said: unknown): Promise<Resolved> {
       const { data, error } = Resolution.safeParse(said);
       if (error !== undefined) return { kind: 'refused', code: 'validation_error', message: faultsOf(error) };
-      return { kind: 'resolved', answer: await resolve(inDoubt, await find(inDoubt), data) };
+      const action = await find(inDoubt);
+      if (action.status !== 'in_doubt') return { kind: 'refused', code: 'action_not_in_doubt', message: action.status };
+      const { settled, action: now } = await resolve(inDoubt, action, data);
+      return { kind: 'resolved', settled, answer: answerOf(now) };
     },
 
-    /** Looks whether the doubt is over: by a late answer, or by what the tool's `status_url` says. */
+    /** Looks whether the doubt is over: by a word that was said, a late answer, or by what the tool's `status_url` says. */
     async checkDoubt(inDoubt: InDoubt): Promise<ActionAnswer> {
       const action = await find(inDoubt);
       const resolution = action.status === 'in_doubt' ? await ask(inDoubt, action) : undefined;
-      return resolution === undefined ? answerOf(action) : await resolve(inDoubt, action, resolution);
+      return answerOf(resolution === undefined ? action : (await resolve(inDoubt, action, resolution)).action);
+    },
+
+    /** How the action stands, for a workflow that was told that its row has changed. */
+    async lookAtAction(inDoubt: InDoubt): Promise<ActionAnswer> {
+      return answerOf(await find(inDoubt));
     },
   };
 }

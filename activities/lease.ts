@@ -10,13 +10,17 @@ export interface HeldLease {
   readonly leaseId: string;
   readonly owner: string | null;
   readonly version: number;
+  readonly fence: number;
+  readonly firstSeenAt: string;
   readonly ttlLeftSeconds: number;
 }
 
 export interface OpenedLease {
   readonly kind: 'opened';
-  /** Absent where the key is not to be had: `polled` then says why. */
+  /** What this workflow minds; absent where the key is not to be had: `polled` then says why. */
   readonly held: HeldLease | undefined;
+  /** Whether somebody was told already that it holds the lease. */
+  readonly granted: boolean;
   readonly acquired: Lease;
   readonly polled: Lease;
 }
@@ -29,7 +33,20 @@ export interface LeaseDeps {
 /** An input or an argument that is not what the contract says. */
 export interface Invalid {
   readonly kind: 'invalid';
+  readonly code: 'validation_error' | 'not_begun';
   readonly message: string;
+}
+
+/** The row that the caller is about to write is not there yet. */
+export interface NotThere {
+  readonly kind: 'not_there';
+}
+
+/** The run of a workflow that minds a lease. */
+export interface MindingRun {
+  readonly runId: string;
+  /** Unix milliseconds by Temporal's clock, as it was started. */
+  readonly startedAt: number;
 }
 
 /** Why a lease cannot be changed, or how it now stands. */
@@ -40,7 +57,7 @@ export type Changed<T> =
 
 /** How long a lease still has, or how it ended. */
 export type LeaseStanding =
-  | { readonly state: 'held'; readonly secondsLeft: number }
+  | { readonly state: 'held'; readonly lease: HeldLease }
   | { readonly state: LeaseEnding['state'] | 'expired'; readonly answer?: LeaseState };
 
 /** The lease that a workflow stands for. */
@@ -49,70 +66,99 @@ export interface LeaseKey {
   readonly key: string;
 }
 
+/** Its caller was told that it is not known whether this was accepted, before it was started. */
+export const isTooLate = (
+  { begin_before }: { begin_before?: number | undefined },
+  { startedAt }: MindingRun,
+): boolean => begin_before !== undefined && startedAt > begin_before;
+
+export const invalid = (message: string): Invalid => ({ kind: 'invalid', code: 'validation_error', message });
+export const notBegun: Invalid = { kind: 'invalid', code: 'not_begun', message: 'not_begun' };
+
 /** The steps of the `lease` workflow. Each is idempotent under the run id or the lease id. */
 export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
-  /** Acquires the key in its row, or finds that it is held or finished. */
-  async openLease(input: unknown, workflowRunId: string): Promise<OpenedLease | Invalid> {
+  /**
+   * Acquires the key in its row, or finds that it is held or finished. Where the caller writes the row itself, it only finds
+   * what is there.
+   */
+  async openLease(input: unknown, run: MindingRun): Promise<OpenedLease | Invalid | NotThere> {
     const { data, error } = LeaseInput.safeParse(input);
-    if (error !== undefined) return { kind: 'invalid', message: faultsOf(error) };
+    if (error !== undefined) return invalid(faultsOf(error));
+    const { tenant, key } = data;
+    const count = () => usage.aiThisMonth(tenant);
+    if (data.by_row) {
+      const found = await leases.findMinded(tenant, key);
+      if (found?.workflowRunId === run.runId)
+        return openedLease({ kind: 'taken', lease: found.lease, mindedBy: run.runId }, run, await count());
+      return isTooLate(data, run) ? notBegun : { kind: 'not_there' };
+    }
+    if (isTooLate(data, run)) return notBegun;
     const opened = await leases.open({
-      tenant: data.tenant,
-      key: data.key,
+      tenant,
+      key,
       ttlSeconds: grantedTtl(data.ttl, selfHosted),
       owner: data.owner ?? null,
       metadata: data.metadata ?? null,
       retryFailed: data.retry_failed ?? false,
       actor: data.actor ?? null,
-      workflowRunId,
+      workflowRunId: run.runId,
+      acquisition: `workflow:${run.runId}`,
     });
-    return openedLease(opened, await usage.aiThisMonth(data.tenant));
+    if (opened.kind === 'run_closed') return { kind: 'not_there' };
+    return openedLease(opened, run, await count());
   },
 
   /** Gives the holder more time; the answer is how long the lease now has. */
-  async extendLease(
-    { tenant, key }: LeaseKey,
-    call: unknown,
-    version: number,
-  ): Promise<Changed<HeldLease & { ttl: number; fence: number }>> {
+  async extendLease({ tenant, key }: LeaseKey, call: unknown): Promise<Changed<HeldLease & { ttl: number }>> {
     const { data, error } = leaseCalls.extend.safeParse({ ...Object(call), key });
-    if (error !== undefined) return { kind: 'invalid', message: faultsOf(error) };
+    if (error !== undefined) return invalid(faultsOf(error));
     const ttl = data.ttl === undefined ? null : grantedTtl(data.ttl, selfHosted);
-    const change = await leases.extend(tenant, handleOf(data), ttl, version);
+    const change = await leases.extend(tenant, handleOf(data), ttl);
     if (change.kind !== 'changed') return change;
     const { lease } = change;
-    return { kind: 'changed', answer: { ...heldOf(lease), ttl: lease.ttlSeconds, fence: lease.fence } };
+    return { kind: 'changed', answer: { ...heldOf(lease), ttl: lease.ttlSeconds } };
   },
 
   /** Ends the lease as its holder says. */
   async finishLease({ tenant, key }: LeaseKey, how: keyof typeof endings, call: unknown): Promise<Changed<LeaseState>> {
     const { data, error } = endings[how].safeParse({ ...Object(call), key });
-    if (error !== undefined) return { kind: 'invalid', message: faultsOf(error) };
+    if (error !== undefined) return invalid(faultsOf(error));
     const { held, ending } = data;
     const change = await leases.finish(tenant, held, ending);
     return change.kind === 'changed' ? { kind: 'changed', answer: endedLease(change.lease) } : change;
   },
 
-  /** Ends the lease if its time has passed, and says how it stands. */
-  async expireLease({ tenant, key }: LeaseKey, leaseId: string): Promise<LeaseStanding> {
-    return standingOf(await leases.expire(tenant, key, leaseId), leaseId);
+  /**
+   * How the lease stands that this run minds, closed if its time has passed. A run that hears of its end minds no other lease
+   * from then on.
+   */
+  async lookAtLease({ tenant, key }: LeaseKey, runId: string): Promise<LeaseStanding> {
+    const lease = await leases.look(tenant, key, runId);
+    return standingOf(lease, lease?.leaseId ?? '');
   },
 });
 
-/** What a workflow is told of the lease it asked for. */
-export function openedLease(opened: Opened, usage: number): OpenedLease {
+/** What a workflow is told of the lease it asked for, or that another has written into its care. */
+export function openedLease(
+  opened: Exclude<Opened, { kind: 'run_closed' }>,
+  { runId }: MindingRun,
+  usage: number,
+): OpenedLease {
   const count = { usage, limit: null };
+  const { kind, lease, mindedBy } = opened;
   return {
     kind: 'opened',
-    held: opened.kind === 'acquired' ? heldOf(opened.lease) : undefined,
-    acquired: acquiredLease(opened.lease, { ...count, charged: 1 }),
-    polled: polledLease(opened.lease, { ...count, charged: 0 }),
+    held: kind === 'acquired' || mindedBy === runId ? heldOf(lease) : undefined,
+    granted: kind === 'taken',
+    acquired: acquiredLease(lease, { ...count, charged: 1 }),
+    polled: polledLease(lease, { ...count, charged: 0 }),
   };
 }
 
 /** How a lease stands, for the one who held it under `leaseId`. */
 export function standingOf(lease: LeaseRecord | undefined, leaseId: string): LeaseStanding {
   if (lease === undefined || lease.leaseId !== leaseId) return { state: 'expired' };
-  if (lease.state === 'held') return { state: 'held', secondsLeft: Math.max(1, lease.ttlLeftSeconds) };
+  if (lease.state === 'held') return { state: 'held', lease: heldOf(lease) };
   return { state: lease.state, answer: endedLease(lease) };
 }
 
@@ -142,5 +188,8 @@ const heldOf = (lease: LeaseRecord): HeldLease => ({
   leaseId: lease.leaseId,
   owner: lease.owner,
   version: lease.version,
-  ttlLeftSeconds: lease.ttlLeftSeconds,
+  fence: lease.fence,
+  firstSeenAt: lease.firstSeenAt,
+  // A second at least: what has just run out is looked at again, not looked at for ever.
+  ttlLeftSeconds: lease.state === 'held' ? Math.max(1, lease.ttlLeftSeconds) : 0,
 });

@@ -13,8 +13,9 @@ interface Rehearsal {
 export function rehearsedAnswer(ruling: Ruling, { workflowId, runId, policyVersion, n }: Rehearsal): ActionAnswer {
   const denial = ruling.kind === 'deny' ? ruling : undefined;
   return {
-    ok: denial === undefined,
-    allowed: denial === undefined,
+    // There is no result to use, whatever would be allowed (contract, section 5): `decision` says what would be.
+    ok: false,
+    allowed: false,
     decision: denial === undefined ? 'pending' : 'blocked',
     policy_reason: denial?.reason ?? (ruling.kind === 'approval' ? 'approval_required' : 'ok'),
     risk_level: denial?.risk ?? (ruling.kind === 'approval' ? ruling.risk : 'low'),

@@ -1,15 +1,20 @@
+import { randomUUID } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { ActionAnswer } from '../src/contracts/action.ts';
 import type { Sender } from '../src/dispatch/send.ts';
-import { type Abandon, canceled, refused, toolDeleted } from '../src/domain/abandonment.ts';
+import { type Abandon, canceled, impossible, type PastAttempt, refusedAtClaim } from '../src/domain/abandonment.ts';
 import { type ActionRecord, answerOf } from '../src/domain/action.ts';
-import { judgeAnswer, type Outcome, retryDelayMs } from '../src/domain/answer.ts';
+import { retryDelayMs, type Sight, sightOf } from '../src/domain/answer.ts';
+import { type AttemptEffect, type Conclusion, conclude, mayHaveActed } from '../src/domain/attempts.ts';
 import { type AttemptEnd, doubt, type Ending, endingOf } from '../src/domain/settlement.ts';
 import type { Metrics } from '../src/metrics/metrics.ts';
 import type { createAbandonments } from '../src/store/abandonments.ts';
-import type { Claim, createClaims } from '../src/store/claims.ts';
+import type { Claim, createClaims, Gate } from '../src/store/claims.ts';
 import type { createSettlements, Settled } from '../src/store/settlements.ts';
+import type { Telling } from './admission.ts';
 import { whileAlive } from './alive.ts';
 import { envelopeOf, headersOf } from './tool-request.ts';
+import { isToBeRepeated } from './tries.ts';
 import { windowSeconds } from './window.ts';
 
 export interface ToolCallDeps {
@@ -17,7 +22,8 @@ export interface ToolCallDeps {
   readonly settlements: ReturnType<typeof createSettlements>;
   readonly abandonments: ReturnType<typeof createAbandonments>;
   readonly sender: Sender;
-  readonly metrics: Pick<Metrics, 'decided' | 'toolAnswered'>;
+  readonly metrics: Pick<Metrics, 'toolAnswered'>;
+  readonly outcomes: Telling;
 }
 
 /** An action under way. */
@@ -29,97 +35,133 @@ export interface Underway {
 /** One attempt of an action; `n` counts from 1. */
 export interface Attempt extends Underway {
   readonly n: number;
+  /** It asks an idempotent tool what became of an action in doubt, by the same key once more. */
+  readonly asking?: boolean;
 }
 
 export type CallReport =
   | { readonly kind: 'settled'; readonly answer: ActionAnswer }
-  | { readonly kind: 'in_doubt'; readonly answer: ActionAnswer }
+  /** `sent`: an attempt was made that has led to nothing. */
+  | { readonly kind: 'in_doubt'; readonly answer: ActionAnswer; readonly sent?: boolean }
   | { readonly kind: 'retry'; readonly delayMs: number };
 
 type Claimed = Claim & { kind: 'claimed' };
 
 interface Seen {
   readonly claim: Claimed;
-  readonly outcome: Outcome;
+  readonly sight: Sight;
+  readonly conclusion: Conclusion;
   readonly durationMs: number;
 }
 
+/** An attempt as this process makes it: what a repeated activity goes on from. */
+interface Execution {
+  /** What its claim is known by. */
+  readonly token: string;
+  /** It is being made at this moment: who asks again waits with it. */
+  making?: Promise<CallReport> | undefined;
+  /** What came back, while the database was away. */
+  seen?: Seen;
+}
+
+/** Attempts that have failed in the database are kept for their repetition; one that never comes is forgotten in the end. */
+const MAX_EXECUTIONS = 10_000;
+
 /** The steps that call the tool, and that give the call up. */
-export function createToolCallActivities({ claims, settlements, abandonments, sender, metrics }: ToolCallDeps) {
-  // What a tool answered while the database was away: the repeated activity finds it here instead of doubting.
-  const unsaved = new Map<string, Seen>();
+export function createToolCallActivities(deps: ToolCallDeps) {
+  const { claims, settlements, abandonments, sender, metrics, outcomes } = deps;
+  const executions = new LRUCache<string, Execution>({ max: MAX_EXECUTIONS });
 
   function noted({ action, settled }: Settled): CallReport {
-    if (settled) metrics.decided(answerOf(action).decision, action.policyReason);
+    if (settled) outcomes.ended(action);
     return reportOf(action);
   }
 
-  async function end(tenant: string, action: ActionRecord, ending: Ending): Promise<CallReport> {
-    return noted(await settlements.settle(tenant, action, ending));
-  }
+  const end = async (tenant: string, action: ActionRecord, ending: Ending): Promise<CallReport> =>
+    noted(await settlements.settle(tenant, action, ending));
 
-  async function giveUp({ tenant, actionId }: Underway, decide: Abandon): Promise<CallReport> {
-    return noted(await abandonments.abandon(tenant, actionId, decide));
-  }
+  const giveUp = async ({ tenant, actionId }: Underway, decide: Abandon): Promise<CallReport> =>
+    noted(await abandonments.abandon(tenant, actionId, decide));
 
-  async function save(made: Attempt, { claim, outcome, durationMs }: Seen): Promise<CallReport> {
-    const { tenant, n } = made;
+  async function save(made: Attempt, { claim, sight, conclusion, durationMs }: Seen): Promise<CallReport> {
+    const { tenant, n, asking = false } = made;
     const { action, tool } = claim;
-    const attempt = { n, durationMs, ...attemptOf(outcome) };
-    if (outcome.kind !== 'retry') {
-      return await end(tenant, action, endingOf(outcome, attempt, windowSeconds(tenant, action, tool.dedupTtl)));
+    const attempt = attemptOf(n, sight, conclusion.kind, durationMs);
+    const isOver = asking ? conclusion.kind === 'executed' : conclusion.kind !== 'retry';
+    if (isOver) {
+      const window = windowSeconds(tenant, action, tool.dedupTtl);
+      return await end(tenant, action, endingOf(conclusion, sight, attempt, window));
     }
-    const goesOn = await settlements.endAttempt(tenant, action, attempt, outcome.mayHaveActed);
-    if (!goesOn) return await giveUp(made, refused);
-    return { kind: 'retry', delayMs: retryDelayMs(n, outcome.afterSeconds, Math.random) };
+    const goesOn = await settlements.endAttempt(tenant, action, attempt);
+    if (asking) return { kind: 'in_doubt', answer: answerOf(action), sent: true };
+    if (!goesOn) return await giveUp(made, refusedAtClaim('agent_disabled'));
+    const afterSeconds = sight.effect === 'executed' ? null : sight.afterSeconds;
+    return { kind: 'retry', delayMs: retryDelayMs(n, afterSeconds, Math.random) };
   }
 
   /** What a claim that sends nothing means. */
   async function without(attempt: Attempt, claim: Exclude<Claim, Claimed>): Promise<CallReport> {
-    const { tenant, n } = attempt;
+    const { tenant, n, asking } = attempt;
+    // A question that may not be put leaves the doubt as it is.
+    if (asking || claim.kind === 'over') return reportOf(claim.action);
     switch (claim.kind) {
-      case 'over':
-        return reportOf(claim.action);
       case 'ended':
         return { kind: 'retry', delayMs: retryDelayMs(n, null, Math.random) };
-      case 'stopped':
-        return await giveUp(attempt, refused);
-      case 'tool_gone':
-        return await giveUp(attempt, toolDeleted);
-      case 'doubtful':
+      case 'refused':
+        return await giveUp(attempt, refusalBy(claim.gate));
+      case 'lost':
         return await end(tenant, claim.action, { ...doubt('worker_lost'), attempt: lostAttempt(n) });
+      case 'doubtful':
+        return await giveUp(attempt, impossible('not_repeatable'));
     }
   }
 
-  async function make(attempt: Attempt): Promise<CallReport> {
-    const slot = `${attempt.actionId}/${attempt.n}`;
-    let seen = unsaved.get(slot);
-    if (seen === undefined) {
-      const claim = await claims.claim(attempt.tenant, attempt.actionId, attempt.n);
+  async function make(attempt: Attempt, execution: Execution): Promise<CallReport> {
+    const { tenant, actionId, n, asking = false } = attempt;
+    if (execution.seen === undefined) {
+      const claim = await claims.claim({ tenant, actionId, n, token: execution.token, asking });
       if (claim.kind !== 'claimed') return await without(attempt, claim);
-      seen = await send(sender, claim, attempt.n);
-      metrics.toolAnswered(seen.outcome.kind, seen.durationMs);
-      unsaved.set(slot, seen);
+      execution.seen = await send(sender, claim);
+      metrics.toolAnswered(execution.seen.conclusion.kind, execution.seen.durationMs);
     }
-    const report = await save(attempt, seen);
-    unsaved.delete(slot);
+    return await save(attempt, execution.seen);
+  }
+
+  async function attemptOnce(attempt: Attempt): Promise<CallReport> {
+    const slot = `${attempt.actionId}/${attempt.n}`;
+    const execution: Execution = executions.get(slot) ?? { token: randomUUID() };
+    executions.set(slot, execution);
+    execution.making ??= make(attempt, execution).finally(() => {
+      execution.making = undefined;
+    });
+    const report = await execution.making;
+    executions.delete(slot);
     return report;
   }
 
   return {
     /**
      * Makes one attempt: claims it, sends the signed call, and settles the action by what came back. Run again after a
-     * crash, it sends again only what is safe to repeat; anything else is in doubt.
+     * crash, it sends again only what is safe to repeat; anything else is in doubt. What cannot be done, however often it is
+     * tried, ends the action on the record.
      */
-    callTool: (attempt: Attempt): Promise<CallReport> => whileAlive(() => make(attempt)),
+    callTool: (attempt: Attempt): Promise<CallReport> =>
+      whileAlive(async () => {
+        try {
+          return await attemptOnce(attempt);
+        } catch (error) {
+          if (isToBeRepeated(error)) throw error;
+          return await giveUp(attempt, impossible('step_failed'));
+        }
+      }),
 
     /** Gives up an action whose workflow was canceled between two attempts. */
     abandonAction: (action: Underway): Promise<CallReport> => giveUp(action, canceled),
   };
 }
 
-async function send(sender: Sender, claim: Claimed, n: number): Promise<Seen> {
-  const { action, args, tool } = claim;
+async function send(sender: Sender, claim: Claimed): Promise<Seen> {
+  const { action, args, tool, earlier } = claim;
   const body = JSON.stringify(envelopeOf(action, args));
   const startedAt = Date.now();
   const answer = await sender.send({
@@ -129,7 +171,9 @@ async function send(sender: Sender, claim: Claimed, n: number): Promise<Seen> {
     headers: headersOf(action, tool, body),
     freshConnection: !tool.idempotent,
   });
-  return { claim, outcome: judgeAnswer(answer, tool, n), durationMs: Date.now() - startedAt };
+  const sight = sightOf(answer);
+  const conclusion = conclude([...earlier.map(effectOf), sight.effect], tool);
+  return { claim, sight, conclusion, durationMs: Date.now() - startedAt };
 }
 
 const reportOf = (action: ActionRecord): CallReport => ({
@@ -137,16 +181,39 @@ const reportOf = (action: ActionRecord): CallReport => ({
   answer: answerOf(action),
 });
 
-const attemptOf = (outcome: Outcome): Pick<AttemptEnd, 'outcome' | 'httpStatus' | 'error'> => ({
-  outcome: outcome.kind,
-  httpStatus: outcome.httpStatus,
-  error: outcome.kind === 'executed' ? null : outcome.error,
+const effectOf = ({ ended, mayHaveActed: acted }: PastAttempt): AttemptEffect =>
+  ended ? (acted ? 'unknown' : 'none') : 'open';
+
+const attemptOf = (n: number, sight: Sight, outcome: Conclusion['kind'], durationMs: number): AttemptEnd => ({
+  n,
+  outcome,
+  mayHaveActed: mayHaveActed(sight.effect),
+  httpStatus: sight.httpStatus,
+  error: sight.effect === 'executed' ? null : sight.error,
+  durationMs,
 });
 
 const lostAttempt = (n: number): AttemptEnd => ({
   n,
   outcome: 'in_doubt',
+  mayHaveActed: true,
   httpStatus: null,
   error: 'worker_lost',
   durationMs: 0,
 });
+
+/** How an action ends whose next attempt may not be made. */
+function refusalBy(gate: Gate): Abandon {
+  switch (gate.kind) {
+    case 'agent_disabled':
+    case 'tool_disabled':
+      return refusedAtClaim(gate.kind);
+    case 'list':
+      return refusedAtClaim(gate.verdict.reason);
+    case 'superseded':
+      return refusedAtClaim('approval_required', 'approval_superseded');
+    case 'tool_deleted':
+    case 'run_over':
+      return impossible(gate.kind);
+  }
+}

@@ -69,6 +69,8 @@ const Environment = z.object({
   MAX_CONNECTIONS: integer(15_000, 0, 1_000_000),
   /** Whose word on the address of a client is taken. */
   TRUST_PROXY: trustedProxies,
+  /** How often rows are held against their workflows. */
+  RECONCILE_SECONDS: integer(60, 1, 3_600),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 });
 

@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from '@temporalio/client';
+import type { Logger } from 'pino';
 import { createActivities } from '../activities/index.ts';
 import { listenOptions } from './api/server.ts';
 import { startApi } from './api/start.ts';
@@ -9,8 +11,11 @@ import { DEFAULT_TENANT } from './contracts/tenant.ts';
 import { createTargetGuard } from './dispatch/guard.ts';
 import { createSender } from './dispatch/send.ts';
 import { openClient, openWorkerConnection, pingTemporal, temporalConfig } from './engine/connection.ts';
+import { createOutcomes } from './engine/outcomes.ts';
+import { createReach } from './engine/reach.ts';
 import { type RunningWorker, runWorker } from './engine/run-worker.ts';
 import { installRuntime } from './engine/runtime.ts';
+import { scheduleReconciler } from './engine/schedule.ts';
 import { createLogger } from './log.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { createScraper } from './metrics/scrape.ts';
@@ -59,18 +64,33 @@ export async function startProduct(config: Config, { roles, environment }: Produ
     const stores = closing(createStores(config), (open) => open.close());
     const sender = createSender({ guard: createTargetGuard(config.TOOL_ALLOWED_HOSTS) });
     closing(sender, (open) => open.close());
-    const activities = createActivities({ ...stores, sender, metrics });
+    const client = closing(openClient(temporal), (open) => open.connection.close());
+    const reach = createReach(client);
+    const outcomes = createOutcomes({ bulletin: stores.bulletin, metrics, find: stores.actions.find });
+    const activities = createActivities({ ...stores, sender, metrics, outcomes, workflows: reach });
     const { namespace } = temporal;
     const taskQueue = config.TEMPORAL_TASK_QUEUE;
+    const stopping = new AbortController();
+    closing(stopping, async (one) => one.abort());
 
-    if (!roles.includes('worker')) return { ...(await startRest({})), failed: never, stop };
+    if (!roles.includes('worker')) {
+      void proveMasterKey(stores, log, stopping.signal);
+      return { ...(await startRest({})), failed: never, stop };
+    }
     let worker: RunningWorker | undefined;
     const isWorkerReady = () => worker?.isReady() ?? false;
     const { readMetrics: readSdkMetrics } = await installRuntime(log);
     // Before Temporal is waited for: whoever watches over a worker sees what it waits for.
     if (!roles.includes('api')) await watch({ isWorkerReady, readSdkMetrics });
+    // A worker that cannot open what the others have sealed would put calls in doubt that it never sent: it takes nothing.
+    if (!(await proveMasterKey(stores, log, stopping.signal))) {
+      if (!roles.includes('api')) return { url: '', failed: never, stop };
+      return { ...(await startRest({ isWorkerReady, readSdkMetrics })), failed: never, stop };
+    }
     const connection = closing(await openWorkerConnection(temporal), (open) => open.close());
     worker = closing(await runWorker({ connection, namespace, taskQueue, activities, log }), (open) => open.drain());
+    const { RECONCILE_SECONDS: everySeconds } = config;
+    void scheduleReconciler({ client, taskQueue, everySeconds, log, signal: stopping.signal });
     const { failed } = worker;
     if (!roles.includes('api')) return { url: '', failed, stop };
     const eagerClient = new Client({ connection, namespace });
@@ -79,19 +99,21 @@ export async function startProduct(config: Config, { roles, environment }: Produ
     async function watch(parts: WorkerParts): Promise<void> {
       if (config.METRICS_PORT === undefined) return;
       const at = listenOptions(config, config.METRICS_PORT);
-      const client = closing(openClient(temporal), (open) => open.connection.close());
-      const pings = { pingDatabase: stores.ping, pingTemporal: () => pingTemporal(client) };
+      const pings = {
+        pingDatabase: stores.ping,
+        pingTemporal: () => pingTemporal(client),
+        hasMasterKey: stores.masterKey.isProven,
+      };
       const scrape = createScraper({ ...parts, ...pings, metrics, readStanding: stores.readStanding });
       closing(await startProbes({ ...parts, ...pings, scrape, at, log }), (open) => open.drain());
     }
 
     async function startRest(parts: Partial<WorkerParts> & { eagerClient?: Client }) {
-      const client = closing(openClient(temporal), (open) => open.connection.close());
       const bootstrapKey = await ensureKeys(config, stores);
-      const resolveOrphan = (tenant: string, actionId: string, resolution: Resolution) =>
+      const resolveRow = (tenant: string, actionId: string, resolution: Resolution) =>
         activities.resolveAction({ tenant, actionId }, resolution);
       const { url } = closing(
-        await startApi(config, { ...parts, client, stores, log, metrics, resolveOrphan }),
+        await startApi(config, { ...parts, client, stores, log, metrics, outcomes, reach, resolveRow }),
         (open) => open.drain(),
       );
       return { url, ...(bootstrapKey && { bootstrapKey }) };
@@ -100,6 +122,26 @@ export async function startProduct(config: Config, { roles, environment }: Produ
     await stop();
     throw error;
   }
+}
+
+const PROVE_AGAIN_MS = 2_000;
+
+/**
+ * Whether this process has the deployment's master key, asked until the database answers. A process that has another one goes
+ * on, not ready, so that whoever watches over it sees why.
+ */
+async function proveMasterKey({ masterKey }: Stores, log: Logger, signal: AbortSignal): Promise<boolean> {
+  while (!signal.aborted) {
+    try {
+      const isProven = await masterKey.prove();
+      if (!isProven) log.error('ONCEONLY_MASTER_KEY is not the key that this database was made with');
+      return isProven;
+    } catch (error) {
+      log.debug({ err: error }, 'the master key cannot be proven yet');
+      await sleep(PROVE_AGAIN_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+  return false;
 }
 
 /** Closes what was opened, the last first. */

@@ -1,76 +1,126 @@
 import {
+  ApplicationFailure,
+  allHandlersFinished,
   CancellationScope,
   condition,
   continueAsNew,
   defineQuery,
-  defineUpdate,
   getExternalWorkflowHandle,
   isCancellation,
   setHandler,
-  sleep,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { InDoubt } from '../activities/doubt.ts';
-import type { ActionAnswer, ActionRequest, Resolution } from '../src/contracts/action.ts';
+import type { ActionAnswer, ActionRequest, Doubt, WorkflowRun } from '../src/contracts/action.ts';
 import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
 import { actionOfRun } from '../src/domain/action.ts';
-import { approvalOf } from './approval.ts';
+import { takeApprovals, waitForPerson } from './approval.ts';
+import type { ActionProgress, Course } from './course.ts';
+import { resolution, takeResolutions } from './doubt.ts';
 import { refusal } from './refusal.ts';
-import { actionDoubted, mark } from './status.ts';
-import { abandonAction, admit, callToolWithin, checkDoubt, resolveAction } from './steps.ts';
-
-/** What an operator sees of an action under way. */
-export interface ActionProgress {
-  readonly step: 'admit' | 'waiting_approval' | 'callTool' | 'retry' | 'in_doubt' | 'done';
-  readonly attempt: number;
-  readonly answer?: ActionAnswer;
-}
+import { actionDoubted, actionEnded, mark, rowChanged, tellMe } from './status.ts';
+import { abandonAction, admit, callToolWithin, lookAtAction } from './steps.ts';
 
 export const actionState = defineQuery<ActionProgress>('state');
-export const resolveUpdate = defineUpdate<ActionAnswer, [Resolution]>('resolve');
 
 /**
  * One governed call: ruled on, held, recorded, made, settled. Its workflow ID is the idempotency key; while it is open
  * the key is taken. A denial is a result, an unknown tool a failure (`tool_not_found`).
  */
 export async function governedAction(request: ActionRequest): Promise<ActionAnswer> {
-  const { workflowId, firstExecutionRunId, continuedFromExecutionRunId } = workflowInfo();
-  if (continuedFromExecutionRunId !== undefined && request.in_doubt) return await resolution(request, request.in_doubt);
+  const course = follow(request);
+  const { continuedFromExecutionRunId } = workflowInfo();
+  const doubt = continuedFromExecutionRunId === undefined ? undefined : request.in_doubt;
+  const settled = doubt === undefined ? decideAndCall(course) : goOnDoubting(course, doubt);
+  const answer = await settled.catch(async (error: unknown) => {
+    if (error instanceof ApplicationFailure) await takeLeave(course);
+    throw error;
+  });
+  await takeLeave(course);
+  return mark(answer);
+}
 
+/** Before it closes: whoever asked for something is answered, whoever waits for the end is told. */
+const takeLeave = ({ listeners }: Course): Promise<void> =>
+  CancellationScope.nonCancellable(async () => {
+    await condition(allHandlersFinished);
+    await tellAll(listeners);
+  });
+
+/** Takes what may be said to the action from its first task on, whatever it is at. */
+function follow(request: ActionRequest): Course {
   let progress: ActionProgress = { step: 'admit', attempt: 0 };
+  // Whoever started this may have sent anything at all: `admit` looks at it.
+  const { tenant = DEFAULT_TENANT, in_doubt } = { ...request };
+  const course: Course = {
+    underway: { tenant, actionId: actionOfRun(workflowInfo().firstExecutionRunId) },
+    request,
+    listeners: [...(in_doubt?.waiting ?? [])],
+    changed: false,
+    answering: false,
+    show: (next) => {
+      progress = next;
+    },
+  };
   setHandler(actionState, () => progress);
+  setHandler(rowChanged, () => {
+    course.changed = true;
+  });
+  setHandler(tellMe, (run) => {
+    const isKnown = course.listeners.some(({ workflowId }) => workflowId === run.workflowId);
+    if (!isKnown) course.listeners.push(run);
+  });
+  takeApprovals(course);
+  takeResolutions(course);
+  return course;
+}
 
-  const actionId = actionOfRun(firstExecutionRunId);
-  if (continuedFromExecutionRunId !== undefined && request.waiting) {
-    progress = { step: 'waiting_approval', attempt: 0, answer: request.waiting };
-    const approved = await approvalOf({ tenant: request.tenant ?? DEFAULT_TENANT, actionId });
-    if (approved.kind === 'answer') return mark(approved.answer);
+async function decideAndCall(course: Course): Promise<ActionAnswer> {
+  const {
+    request,
+    underway: { actionId },
+  } = course;
+  const { workflowId, startTime } = workflowInfo();
+  const identity = { actionId, workflowId, startedAt: startTime.getTime() };
+  for (;;) {
+    // Never canceled half way: a row that says `running` has a workflow that ends it.
+    const admission = await CancellationScope.nonCancellable(() => admit(request, identity));
+    if (admission.kind === 'refused') throw refusal(admission.code, admission.message);
+    if (admission.kind === 'answer') return admission.answer;
+    if (admission.kind === 'call') return await call(course, admission.timeoutMs);
+    course.show({ step: 'waiting_approval', attempt: 0, answer: mark(admission.answer) });
+    await waitForPerson(course);
   }
-  // Never canceled half way: a row that says `running` has a workflow that ends it.
-  const admission = await CancellationScope.nonCancellable(() => admit(request, { actionId, workflowId }));
-  if (admission.kind === 'refused') throw refusal(admission.code, admission.message);
-  if (admission.kind === 'answer') return mark(admission.answer);
-  // The caller hears of it by the end of this run: it need not hold the line until somebody has the time.
-  if (admission.kind === 'approval') {
-    return await continueAsNew<typeof governedAction>({ ...request, waiting: mark(admission.answer) });
-  }
+}
 
-  const { tenant } = admission;
-  const callTool = callToolWithin(admission.timeoutMs);
+/** Makes one attempt after the other, until the action is settled, or in doubt and then resolved. */
+async function call(course: Course, timeoutMs: number): Promise<ActionAnswer> {
+  const { underway } = course;
+  const callTool = callToolWithin(timeoutMs);
   for (let n = 1; ; n += 1) {
-    progress = { step: 'callTool', attempt: n };
+    course.show({ step: 'callTool', attempt: n });
     const isCanceled = CancellationScope.current().consideredCancelled;
     const report = await CancellationScope.nonCancellable(() =>
-      isCanceled ? abandonAction({ tenant, actionId }) : callTool({ tenant, actionId, n }),
+      isCanceled ? abandonAction(underway) : callTool({ ...underway, n }),
     );
-    if (report.kind === 'settled') return mark(report.answer);
+    if (report.kind === 'settled') return report.answer;
     if (report.kind === 'in_doubt') {
-      if (request.of_run) await tellRun(report.answer);
-      return await continueAsNew<typeof governedAction>({ ...request, in_doubt: mark(report.answer) });
+      mark(report.answer);
+      if (course.request.of_run) await tellRun(report.answer);
+      return await goOnDoubting(course, { since: Date.now(), attempts: n, timeoutMs, pause: 0, waiting: [] });
     }
-    progress = { step: 'retry', attempt: n };
-    await pause(report.delayMs);
+    course.show({ step: 'retry', attempt: n });
+    const ended = await pause(course, report.delayMs);
+    if (ended?.decision === 'in_doubt')
+      return await goOnDoubting(course, { since: Date.now(), attempts: n, timeoutMs, pause: 0, waiting: [] });
+    if (ended !== undefined) return ended;
   }
+}
+
+/** Nothing but proof ends a doubt: canceling its workflow does not. */
+async function goOnDoubting(course: Course, doubt: Doubt): Promise<ActionAnswer> {
+  const end = await CancellationScope.nonCancellable(() => resolution(course, doubt));
+  if (end.kind === 'resolved') return end.answer;
+  return await continueAsNew<typeof governedAction>({ ...course.request, in_doubt: end.doubt });
 }
 
 /** Tells the run that waits for this action; a run that has ended needs to hear nothing. */
@@ -81,39 +131,30 @@ async function tellRun(doubted: ActionAnswer): Promise<void> {
   await CancellationScope.nonCancellable(() => run.signal(actionDoubted, doubted)).catch(() => undefined);
 }
 
-/** Waits this long, or until the workflow is canceled. */
-async function pause(milliseconds: number): Promise<void> {
-  try {
-    await sleep(milliseconds);
-  } catch (error) {
-    if (!isCancellation(error)) throw error;
+async function tellAll(listeners: readonly WorkflowRun[]): Promise<void> {
+  const { workflowId: self } = workflowInfo();
+  for (const { workflowId, runId } of listeners) {
+    await getExternalWorkflowHandle(workflowId, runId)
+      .signal(actionEnded, self)
+      .catch(() => undefined);
   }
 }
 
-const FIRST_LOOK_SECONDS = 15;
-const LONGEST_PAUSE_SECONDS = 3600;
-
 /**
- * Keeps the key taken until someone can say what the tool did: an operator by the update `resolve`, the tool by its
- * `status_url`, or an answer that was only late. The caller was told `in_doubt` when the first run closed.
+ * Waits this long, or until the workflow is canceled. Told that its row has changed, it looks there: the action may have ended
+ * meanwhile, and is then the answer.
  */
-async function resolution(request: ActionRequest, doubted: ActionAnswer): Promise<ActionAnswer> {
-  const inDoubt: InDoubt = { tenant: request.tenant ?? DEFAULT_TENANT, actionId: doubted.action_id };
-  let answer = doubted;
-  setHandler(actionState, () => ({ step: 'in_doubt', attempt: 0, answer }));
-  setHandler(resolveUpdate, async (said) => {
-    const resolved = await resolveAction(inDoubt, said);
-    if (resolved.kind === 'refused') throw refusal(resolved.code, resolved.message);
-    answer = resolved.answer;
-    return answer;
-  });
-
-  for (let pause = FIRST_LOOK_SECONDS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_SECONDS)) {
-    if (await condition(() => answer.decision !== 'in_doubt', `${pause} seconds`)) return mark(answer);
-    answer = await checkDoubt(inDoubt);
-    if (answer.decision !== 'in_doubt') return mark(answer);
-    if (workflowInfo().continueAsNewSuggested) {
-      await continueAsNew<typeof governedAction>({ ...request, in_doubt: answer });
+async function pause(course: Course, milliseconds: number): Promise<ActionAnswer | undefined> {
+  const until = Date.now() + milliseconds;
+  course.changed = false;
+  try {
+    while (await condition(() => course.changed, Math.max(1, until - Date.now()))) {
+      course.changed = false;
+      const standing = await CancellationScope.nonCancellable(() => lookAtAction(course.underway));
+      if (standing.decision !== 'pending') return standing;
     }
+  } catch (error) {
+    if (!isCancellation(error)) throw error;
   }
+  return undefined;
 }

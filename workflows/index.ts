@@ -3,3 +3,4 @@ export { agentRun } from './agent-run.ts';
 export { checkLock } from './check-lock.ts';
 export { governedAction } from './governed-action.ts';
 export { lease } from './lease.ts';
+export { reconcile } from './reconcile.ts';

@@ -2,6 +2,7 @@ import { allHandlersFinished, condition, defineQuery, defineUpdate, setHandler }
 import type { Changed, HeldLease, LeaseKey, LeaseStanding, OpenedLease } from '../activities/lease.ts';
 import type { ExtendAnswer, Lease, LeaseCall, LeaseState } from '../src/contracts/lease.ts';
 import { refusal } from './refusal.ts';
+import { rowChanged } from './status.ts';
 import { extendLease, finishLease } from './steps.ts';
 
 export const acquireUpdate = defineUpdate<Lease, [LeaseCall['acquire']?]>('acquire');
@@ -27,7 +28,7 @@ export type LeaseHold = ReturnType<typeof holdLease>;
 
 /**
  * The part of a workflow that holds a lease: it answers who asks for it, and takes what its holder changes. The row in
- * `leases` is the arbiter of every change; the workflow brings the changes to it one after the other.
+ * `leases` is the arbiter of every change, and may be changed past the workflow: it then looks there (`rowChanged`).
  */
 export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, look: lookAt }: HoldOptions) {
   let opened: OpenedLease | undefined;
@@ -35,28 +36,36 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
   let ended: Ended | undefined;
   let deadline = 0;
   let granted = alreadyGranted;
+  let changed = false;
   let updates = 0;
 
   const hold = (lease: HeldLease) => {
     held = lease;
+    ended = undefined;
     deadline = Date.now() + lease.ttlLeftSeconds * 1000;
   };
   const look = async () => {
     if (held === undefined) return;
+    changed = false;
     const standing = await lookAt({ tenant, key }, held.leaseId);
-    if (standing.state === 'held') deadline = Date.now() + standing.secondsLeft * 1000;
-    else ended ??= standing;
+    if (standing.state !== 'held') ended ??= standing;
+    // Another holder has it by now, whom this workflow minds as it did the one before.
+    else if (standing.lease.leaseId !== held.leaseId) granted = true;
+    if (standing.state === 'held') hold(standing.lease);
   };
   const finish = async (how: keyof typeof endStates, call: unknown): Promise<LeaseState> => {
-    const answer = changed(await finishLease({ tenant, key }, how, call));
+    const answer = changedAs(await finishLease({ tenant, key }, how, call));
     ended = { state: endStates[how], answer };
     return answer;
   };
 
   setHandler(leaseState, () => held ?? null);
+  setHandler(rowChanged, () => {
+    changed = true;
+  });
   setHandler(acquireUpdate, async (caller) => {
     updates += 1;
-    // An end may have reached the row and not this history: a worker died in between.
+    // An end may have reached the row and not this history: it was made past us, or a worker died in between.
     if (granted) await look();
     // A lease whose time has passed is being closed; its row decides, so the answer waits for that.
     await condition(() => opened !== undefined && (held === undefined || ended !== undefined || Date.now() < deadline));
@@ -68,17 +77,17 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
     // that started this run may have lost its connection. An application that names no caller is the one that started it.
     const isHolder = held.owner === null || caller === undefined ? !granted : held.owner === caller?.owner;
     granted = true;
-    const { version } = held;
+    const { leaseId, version, fence, firstSeenAt } = held;
+    const now = { version, fence, first_seen_at: firstSeenAt };
     return isHolder
-      ? { ...acquired, version }
-      : { ...polled, version, ttl_left: Math.max(0, Math.ceil((deadline - Date.now()) / 1000)) };
+      ? { ...acquired, ...now, lease_id: leaseId }
+      : { ...polled, ...now, ttl_left: Math.max(0, Math.ceil((deadline - Date.now()) / 1000)) };
   });
   setHandler(extendUpdate, async (call) => {
     updates += 1;
-    const version = (held?.version ?? 0) + 1;
-    const { ttl, fence, ...extended } = changed(await extendLease({ tenant, key }, call, version));
+    const { ttl, ...extended } = changedAs(await extendLease({ tenant, key }, call));
     hold(extended);
-    return { ok: true, status: 'extended', key, ttl, version: extended.version, fence };
+    return { ok: true, status: 'extended', key, ttl, version: extended.version, fence: extended.fence };
   });
   setHandler(completeUpdate, (call) => finish('complete', call));
   setHandler(failUpdate, (call) => finish('fail', call));
@@ -91,12 +100,15 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
     granted: () => granted,
     /** Unix milliseconds by the workflow's clock. */
     deadline: () => deadline,
+    /** Whether the row was changed past this workflow since it last looked. */
+    isChanged: () => changed,
     isLong: () => updates >= UPDATES_PER_RUN,
     /** Finds out how the lease stands by now. */
     look,
     /** Tells those who wait what came of the acquisition. */
     opened(opening: OpenedLease): void {
       opened = opening;
+      granted ||= opening.granted;
       if (opening.held !== undefined) hold(opening.held);
     },
     /** Resolves once everyone who asked has been answered. */
@@ -106,7 +118,7 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
 
 const endStates = { complete: 'completed', fail: 'failed', cancel: 'canceled' } as const;
 
-function changed<T>(change: Changed<T>): T {
+function changedAs<T>(change: Changed<T>): T {
   if (change.kind === 'changed') return change.answer;
   if (change.kind === 'invalid') throw refusal('validation_error', change.message);
   throw refusal(`lease_${change.kind}`);

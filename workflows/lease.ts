@@ -1,42 +1,57 @@
-import { condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
+import { condition, continueAsNew, sleep, workflowInfo } from '@temporalio/workflow';
 import type { OpenedLease } from '../activities/lease.ts';
 import type { Lease, LeaseInput, LeaseState } from '../src/contracts/lease.ts';
 import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
 import { type Ended, holdLease } from './lease-hold.ts';
 import { refusal } from './refusal.ts';
-import { expireLease, openLease } from './steps.ts';
+import { lookAtLease, openLease } from './steps.ts';
+
+/** How often a lease is looked for whose row its caller is about to write, and between which pauses: a minute in all. */
+const LOOKS_FOR_ROW = 7;
 
 /**
  * A lease: open means held, and the timer is its time to live. It closes as the lease ends: Completed, or Failed with
  * type `failed`, `canceled` or `expired`. Where the key is held or finished already, it completes with what was found.
  */
 export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
-  const { firstExecutionRunId, continuedFromExecutionRunId } = workflowInfo();
+  const { firstExecutionRunId: runId, continuedFromExecutionRunId, startTime } = workflowInfo();
   // Whoever started this may have sent anything at all: `openLease` looks at it.
   const { key, resume, ...named } = { ...input };
   const tenant = named.tenant ?? DEFAULT_TENANT;
   const granted = continuedFromExecutionRunId !== undefined && resume?.granted === true;
-  const hold = holdLease({ tenant, key }, { granted, look: expireLease });
+  const hold = holdLease({ tenant, key }, { granted, look: (lease) => lookAtLease(lease, runId) });
 
-  const opening = await openLease(input, firstExecutionRunId);
-  if (opening.kind === 'invalid') throw refusal('validation_error', opening.message);
+  const opening = await open(input, { runId, startedAt: startTime.getTime() });
   hold.opened(opening);
 
-  while (hold.held() !== undefined && hold.ended() === undefined) {
+  while (hold.held() !== undefined) {
     const waitUntil = hold.deadline();
     await condition(
-      () => hold.ended() !== undefined || hold.deadline() !== waitUntil || hold.isLong(),
+      () => hold.ended() !== undefined || hold.deadline() !== waitUntil || hold.isChanged() || hold.isLong(),
       Math.max(1, waitUntil - Date.now()),
     );
-    if (hold.ended() === undefined && Date.now() >= hold.deadline()) await hold.look();
-    if (hold.ended() === undefined && hold.isLong()) {
-      await hold.settled();
-      if (hold.ended() === undefined)
-        await continueAsNew<typeof lease>({ ...input, resume: { granted: hold.granted() } });
+    await hold.settled();
+    const isDue = hold.ended() !== undefined || hold.isChanged() || Date.now() >= hold.deadline();
+    if (isDue) await hold.look();
+    // Its row says so too, from that look on: no other lease is given into the care of this run.
+    if (hold.ended() !== undefined && !hold.isChanged()) break;
+    if (hold.isLong() || workflowInfo().continueAsNewSuggested) {
+      await continueAsNew<typeof lease>({ ...input, resume: { granted: hold.granted() } });
     }
   }
   await hold.settled();
   return close(hold.ended(), opening);
+}
+
+/** Acquires the key; where the caller writes the row itself (REST), waits for that, and ends where it does not come. */
+async function open(input: LeaseInput, run: { runId: string; startedAt: number }): Promise<OpenedLease> {
+  for (let n = 0; n < LOOKS_FOR_ROW; n += 1) {
+    const opening = await openLease(input, run);
+    if (opening.kind === 'invalid') throw refusal(opening.code, opening.message);
+    if (opening.kind === 'opened') return opening;
+    await sleep(`${2 ** n} seconds`);
+  }
+  throw refusal('not_begun');
 }
 
 /** A completed lease completes, any other end is the failure it is called by. */

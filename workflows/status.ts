@@ -1,6 +1,6 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { defineSignal, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
-import type { ActionAnswer, ActionRequest } from '../src/contracts/action.ts';
+import type { ActionAnswer, ActionRequest, WorkflowRun } from '../src/contracts/action.ts';
 
 const tenantKey = defineSearchAttributeKey('OnceOnlyTenant', SearchAttributeType.KEYWORD);
 const agentKey = defineSearchAttributeKey('OnceOnlyAgent', SearchAttributeType.KEYWORD);
@@ -9,6 +9,13 @@ const statusKey = defineSearchAttributeKey('OnceOnlyStatus', SearchAttributeType
 
 /** Tells a run of an action of its own that is in doubt: the action goes on, the run does not wait for it. */
 export const actionDoubted = defineSignal<[ActionAnswer]>('actionDoubted');
+
+/** Says that the row has changed which the workflow stands for: it looks there, and need not be told what. */
+export const rowChanged = defineSignal('rowChanged');
+
+/** Asks an action to tell a workflow run when it has ended, and what it then tells: its own workflow ID. */
+export const tellMe = defineSignal<[WorkflowRun]>('tellMe');
+export const actionEnded = defineSignal<[string]>('actionEnded');
 
 /**
  * Marks the workflow for operators (`OnceOnlyStatus = 'in_doubt'`). A namespace that does not know our attributes would

@@ -9,20 +9,30 @@ export const {
   openLease,
   extendLease,
   finishLease,
-  expireLease,
+  lookAtLease,
   admit,
   abandonAction,
   resolveAction,
+  lookAtAction,
+  actionUnder,
   openRun,
   renewLease,
   rehearseRun,
   finishRun,
   decideApproval,
   expireApproval,
+  approvalStanding,
 } = proxyLocalActivities<Activities>({ startToCloseTimeout: '30s', retry: patient });
 
 /** Asks the tool itself, and is in no hurry. */
 export const { checkDoubt } = proxyActivities<Activities>({ startToCloseTimeout: '150s', retry: patient });
+
+/** Looks over what is open, as often as its schedule says: what it did not get done it does the next time. */
+export const { reconcile } = proxyActivities<Activities>({
+  startToCloseTimeout: '120s',
+  heartbeatTimeout: '30s',
+  retry: { maximumAttempts: 1 },
+});
 
 /** A call longer than this would keep its workflow task alive by heartbeats for too long: it gets an activity of its own. */
 const LOCAL_CALL_MS = 20_000;

@@ -65,6 +65,8 @@ const answerWith =
   (route: Route, deps: ApiDeps): RequestHandler =>
   async (request, response) => {
     const { principal } = response.locals;
+    const hungUp = new AbortController();
+    response.once('close', () => response.writableFinished || hungUp.abort());
     const answer = await route.handle(
       {
         tenant: principal.tenant,
@@ -75,6 +77,7 @@ const answerWith =
         query: route.query && parsePart(route.query, request.query, 'query'),
         body: route.body && parsePart(route.body, request.body, 'body'),
         header: (name) => request.get(name),
+        signal: hungUp.signal,
       },
       deps,
     );

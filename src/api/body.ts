@@ -19,16 +19,21 @@ export function readBody(maxBytes: number): Array<RequestHandler | ErrorRequestH
   };
   // The parser makes an object of nothing: a body that was left out would be one that says nothing, and pass.
   const isEmpty = new WeakSet<object>();
+  const isRead = new WeakSet<object>();
   const json = express.json({
     limit: maxBytes,
     strict: false,
     type: () => true,
     verify: (request, _response, bytes) => {
+      isRead.add(request);
       if (bytes.length === 0) isEmpty.add(request);
     },
   });
   const absent: RequestHandler = (request, _response, next) => {
     if (isEmpty.has(request)) request.body = undefined;
+    // The parser passes over a request whose connection is closed, as if it had no body: what was not read whole says
+    // something else than its sender meant, and is not done.
+    if (hasBody(request) && !(request.complete && isRead.has(request))) throw new ValidationError([brokenJson]);
     next();
   };
   const faults: ErrorRequestHandler = (error, _request, _response, next) => next(asOurs(error));

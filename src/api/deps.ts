@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Limits } from '../cache/limiter.ts';
 import type { Config } from '../config.ts';
 import type { TargetGuard } from '../dispatch/guard.ts';
-import type { Actions } from '../engine/actions.ts';
+import type { Actions } from '../engine/action/actions.ts';
 import type { Agents } from '../engine/agents.ts';
 import type { Approvals } from '../engine/approvals.ts';
 import type { Decisions } from '../engine/decisions.ts';
@@ -34,4 +34,6 @@ export interface ApiDeps {
   readonly pingTemporal: () => Promise<void>;
   /** Whether the worker of this process, if it has one, is at work. */
   readonly isWorkerReady: () => boolean;
+  /** Whether this process has the master key that the database was made with. */
+  readonly hasMasterKey: () => boolean;
 }

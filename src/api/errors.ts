@@ -2,7 +2,7 @@ import type { ErrorRequestHandler, Request, Response } from 'express';
 import type { Logger } from 'pino';
 import { Refusal, type RefusalCode, refusals } from '../contracts/errors.ts';
 import { isTemporalUnavailable } from '../engine/faults.ts';
-import { isDatabaseUnavailable } from '../store/database.ts';
+import { isDatabaseAnswerLost, isDatabaseUnavailable } from '../store/database.ts';
 import { RateLimited } from './limit.ts';
 import { ValidationError } from './validation.ts';
 
@@ -29,7 +29,7 @@ export const answerErrors =
       response.status(422).json({ detail: error.invalid });
       return;
     }
-    const refusal = asRefusal(error);
+    const refusal = asRefusal(error, request);
     if (refusal === undefined) {
       log.error({ err: error, ...about(request, response) }, 'a request failed unexpectedly');
       response.status(500).json({ detail: internal });
@@ -51,10 +51,12 @@ const about = (request: Request, response: Response) => ({
   route: request.route?.path,
 });
 
-function asRefusal(error: unknown): Refusal | undefined {
+function asRefusal(error: unknown, { method }: Request): Refusal | undefined {
   if (error instanceof Refusal) return error;
   // A path whose percent-encoding is broken names nothing.
   if (error instanceof URIError) return new Refusal('not_found');
+  // What was on its way when the connection broke may be there: a read changes nothing, anything else may have.
+  if (method !== 'GET' && isDatabaseAnswerLost(error)) return new Refusal('outcome_unknown', {}, error);
   if (isDatabaseUnavailable(error) || isTemporalUnavailable(error)) return new Refusal('unavailable', {}, error);
   return undefined;
 }

@@ -20,6 +20,8 @@ export interface RouteInput<P, Q, B> {
   readonly body: Parsed<B>;
   /** A header of the request, or undefined. */
   header(name: string): string | undefined;
+  /** Aborted when the client has hung up: for what is only waiting. */
+  readonly signal: AbortSignal;
 }
 
 /** An answer that is more than a body with the route's own status. */

@@ -6,6 +6,8 @@ import { answerBrokenRequests } from './broken-requests.ts';
 const MAX_HEADER_BYTES = 16_384;
 /** Longer than the 60 s after which common load balancers give up an idle connection: who closes first loses no request. */
 const KEEP_ALIVE_MS = 65_000;
+/** Connections that may wait to be accepted: Node's own 511 loses some of a burst of thousands. The system may allow fewer. */
+const BACKLOG = 4_096;
 /** How often connections are looked through for those whose time is up. */
 const CHECK_MS = 1_000;
 
@@ -80,7 +82,7 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   server.on('request', app);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(options.port, options.host, resolve);
+    server.listen(options.port, options.host, BACKLOG, resolve);
   });
   const address = server.address() as AddressInfo;
   const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;

@@ -5,14 +5,18 @@ import { createMemoryLockCache, createRedisLockCache } from '../cache/lock-cache
 import { openRedis } from '../cache/redis.ts';
 import type { Config } from '../config.ts';
 import { createTargetGuard } from '../dispatch/guard.ts';
-import { type ActionEngineDeps, createActions } from '../engine/actions.ts';
+import { type ActionEngineDeps, createActions } from '../engine/action/actions.ts';
 import { createAgents } from '../engine/agents.ts';
 import { createApprovals } from '../engine/approvals.ts';
 import { pingTemporal } from '../engine/connection.ts';
 import { createDecisions } from '../engine/decisions.ts';
 import { createLeases } from '../engine/leases.ts';
 import { createLocks } from '../engine/locks.ts';
+import { startLookUp } from '../engine/look-up.ts';
+import type { Outcomes } from '../engine/outcomes.ts';
+import type { Reach } from '../engine/reach.ts';
 import { createSearchAttributes } from '../engine/search-attributes.ts';
+import { createServerClock } from '../engine/server-clock.ts';
 import { createStarter } from '../engine/start.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { createScraper } from '../metrics/scrape.ts';
@@ -31,7 +35,9 @@ export interface ApiParts {
   /** Whether this process's own worker is at work, and what its SDK counts; absent where it has none. */
   readonly isWorkerReady?: () => boolean;
   readonly readSdkMetrics?: () => Promise<string>;
-  readonly resolveOrphan: ActionEngineDeps['resolveOrphan'];
+  readonly outcomes: Outcomes;
+  readonly reach: Reach;
+  readonly resolveRow: ActionEngineDeps['resolveRow'];
 }
 
 export interface RunningApi {
@@ -46,18 +52,21 @@ export interface RunningApi {
  * @throws when the address is taken.
  */
 export async function startApi(config: Config, parts: ApiParts): Promise<RunningApi> {
-  const { client, eagerClient, stores, log, metrics } = parts;
+  const { client, eagerClient, stores, log, metrics, outcomes, reach } = parts;
   const stopping = new AbortController();
   const attributes = createSearchAttributes();
   void attributes.register(client, log, stopping.signal);
   const taskQueue = config.TEMPORAL_TASK_QUEUE;
-  const start = createStarter({ client, eagerClient, taskQueue, attributes });
+  const start = createStarter({ client, eagerClient, taskQueue, attributes, clock: createServerClock() });
   const redis = config.REDIS_URL === undefined ? undefined : openRedis(config.REDIS_URL, log);
   const cache = redis === undefined ? createMemoryLockCache() : createRedisLockCache(redis);
 
   const ping = () => pingTemporal(client);
 
   const limits = createLimits(config, redis);
+  const agents = createAgents({ outcomes, reach, ...stores });
+  const joined = outcomes.join();
+  const lookUp = startLookUp({ client, outcomes, actions: stores.actions });
 
   const app = createApp({
     config,
@@ -65,16 +74,17 @@ export async function startApi(config: Config, parts: ApiParts): Promise<Running
     stores,
     authenticator: createAuthenticator({ keys: stores.keys, guesses: limits.guesses }),
     guard: createTargetGuard(config.TOOL_ALLOWED_HOSTS),
-    approvals: createApprovals({ client, ...stores }),
+    approvals: createApprovals({ outcomes, reach, ...stores }),
     limits,
     metrics,
     isWorkerReady: parts.isWorkerReady ?? (() => true),
+    hasMasterKey: stores.masterKey.isProven,
     pingTemporal: ping,
     scrape: createScraper({ ...parts, readStanding: stores.readStanding, pingTemporal: ping }),
     locks: createLocks({ start, client, cache, recorder: stores.recorder, metrics }),
     decisions: createDecisions(stores),
-    agents: createAgents({ client, metrics, ...stores }),
-    leases: createLeases({ client, taskQueue, attributes, ...stores }),
+    agents,
+    leases: createLeases({ start, reach, ...stores }),
     actions: createActions({ ...parts, ...stores, start, uiUrl: config.TEMPORAL_UI_URL }),
   });
   const server = await listen(app, listenOptions(config, config.PORT));
@@ -84,6 +94,7 @@ export async function startApi(config: Config, parts: ApiParts): Promise<Running
     async drain() {
       await server.drain();
       stopping.abort();
+      await Promise.all([agents.drained(), lookUp.stop(), joined.stop()]);
       redis?.disconnect();
     },
   };

@@ -40,6 +40,7 @@ export const PolicyReason = z.enum([
   'tool_idempotency',
   'tool_error',
   'in_doubt',
+  'still_running',
 ]);
 export type PolicyReason = z.output<typeof PolicyReason>;
 
@@ -149,7 +150,8 @@ export const ActionRequest = z.object({
   spend_usd: optional(Usd),
   run_id: optional(RunId),
   actor: optional(Actor),
-  of_run: optional(z.boolean()),
+  begin_before: optional(z.number()),
+  of_run: optional(z.object({ key: Key, n: z.int().min(1), lease_id: z.string(), fence: z.int() })),
 });
 export interface ActionRequest {
   readonly tenant?: string;
@@ -161,10 +163,37 @@ export interface ActionRequest {
   readonly idempotency_key?: string;
   /** Who asked, for the audit trail. */
   readonly actor?: string;
+  /** Unix milliseconds by Temporal's clock: started later, it was refused already and does nothing. */
+  readonly begin_before?: number;
   /** Set by an `agentRun`, its parent, which is told of a doubt by a signal and ends the timeline itself. */
-  readonly of_run?: boolean;
+  readonly of_run?: PlaceInRun;
   /** Set by the workflow itself when it goes on waiting for a resolution; never by a caller. */
-  readonly in_doubt?: ActionAnswer;
-  /** Set by the workflow itself when it waits for a person; never by a caller. */
-  readonly waiting?: ActionAnswer;
+  readonly in_doubt?: Doubt;
+}
+
+/** Which of a run's actions it is, and under which lease the run makes it. */
+export interface PlaceInRun {
+  readonly key: string;
+  /** Counted from 1. */
+  readonly n: number;
+  readonly lease_id: string;
+  readonly fence: number;
+}
+
+/** An action in doubt, as its workflow carries it over into a new run. */
+export interface Doubt {
+  readonly since: number;
+  /** How many attempts were made. */
+  readonly attempts: number;
+  /** How long an attempt may take; milliseconds. */
+  readonly timeoutMs: number;
+  /** Seconds until it is looked at again. */
+  readonly pause: number;
+  /** Workflows that wait for its end. */
+  readonly waiting: readonly WorkflowRun[];
+}
+
+export interface WorkflowRun {
+  readonly workflowId: string;
+  readonly runId: string;
 }

@@ -12,6 +12,7 @@ import {
   Tenant,
   ToolName,
   Ttl,
+  text,
   Usd,
 } from './common.ts';
 import { LeaseResult, type LeaseResume } from './lease.ts';
@@ -76,6 +77,8 @@ export const AgentRunInput = z
     owner: optional(Owner),
     retry_failed: optional(z.boolean()),
     actor: optional(Actor),
+    begin_before: optional(z.number()),
+    acquisition: optional(text(128)),
     ...plan,
   })
   .refine(hasAgent, needsAgent);
@@ -93,6 +96,10 @@ export interface AgentRunInput {
   readonly owner?: string;
   readonly retry_failed?: boolean;
   readonly actor?: string;
+  /** Unix milliseconds by Temporal's clock: started later, it was refused already and does nothing. */
+  readonly begin_before?: number;
+  /** What the request that acquires the key is known by: whoever writes the row first, the API or the run, it is one holder. */
+  readonly acquisition?: string;
   /** Set by the workflow itself when it continues as new; never by a caller. */
   readonly resume?: LeaseResume & { readonly steps: readonly RunStep[] };
 }

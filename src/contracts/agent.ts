@@ -21,7 +21,8 @@ export type AgentStatus = z.output<typeof AgentStatus>;
 export const DisableAnswer = z
   .object({
     ...status,
-    stopped: z.int().meta({ description: 'Actions that waited for their next attempt and will not make it' }),
+    stopped: z.int().meta({ description: 'Actions that waited for their next attempt or a person, and are settled' }),
+    stopping: z.int().meta({ description: 'The same, about to be settled: none of them leaves either' }),
     in_flight: z.int().meta({ description: 'Actions whose attempt is under way and cannot be taken back' }),
   })
   .meta({ id: 'DisableAnswer' });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Actor, JsonObject, Moment, optional, text } from './common.ts';
 
-export const ApprovalStatus = z.enum(['pending', 'approved', 'denied', 'expired']);
+export const ApprovalStatus = z.enum(['pending', 'approved', 'denied', 'expired', 'superseded']);
 export type ApprovalStatus = z.output<typeof ApprovalStatus>;
 
 /** A call that waits for a person, or that one has decided on. */
@@ -11,6 +11,13 @@ export const Approval = z
     action_id: z.string(),
     agent_id: z.string(),
     tool: z.string(),
+    tool_version: z
+      .int()
+      .meta({ description: 'The version of the tool that was shown: another one has to be approved anew' }),
+    target: z.string().meta({ description: 'Where the call would go' }),
+    spend_usd: z.number(),
+    policy_version: z.int().nullable(),
+    rule: z.string().meta({ description: 'What of the policy asks for it' }),
     args: JsonObject,
     digest: z
       .string()
@@ -18,7 +25,8 @@ export const Approval = z
     status: ApprovalStatus,
     requested_at: Moment,
     expires_at: Moment,
-    decided_by: z.string().nullable(),
+    decided_by: z.string().nullable().meta({ description: 'Who was authenticated' }),
+    claimed_actor: z.string().nullable().meta({ description: 'Whom they named' }),
     reason: z.string().nullable(),
   })
   .meta({ id: 'Approval' });

@@ -35,7 +35,16 @@ export const refusals = {
   headers_too_large: { status: 431, message: 'The headers are larger than this server accepts' },
   unsupported_media_type: { status: 415, message: 'Send JSON, declared as application/json' },
   rate_limited: { status: 429, message: 'Too many requests; come again after the seconds of Retry-After' },
-  unavailable: { status: 503, message: 'A service behind this API cannot be reached; nothing was executed, try again' },
+  approval_superseded: { status: 409, message: 'What was shown has changed: it is asked anew, look at it again' },
+  unavailable: {
+    status: 503,
+    message: 'A service behind this API cannot be reached: nothing happened and nothing will, try again',
+  },
+  outcome_unknown: {
+    status: 503,
+    message:
+      'Whether this was accepted is not known: a repeat finds what there is, and what has not begun never begins',
+  },
 } as const satisfies Record<string, { status: number } & ({ text: string } | { message: string } | { error: string })>;
 
 export type RefusalCode = keyof typeof refusals;

@@ -106,6 +106,8 @@ export const LeaseInput = z.object({
   metadata: optional(Metadata),
   retry_failed: optional(z.boolean()),
   actor: optional(Actor),
+  begin_before: optional(z.number()),
+  by_row: optional(z.boolean()),
 });
 export interface LeaseInput {
   readonly tenant?: string;
@@ -116,6 +118,10 @@ export interface LeaseInput {
   readonly metadata?: Record<string, unknown>;
   readonly retry_failed?: boolean;
   readonly actor?: string;
+  /** Unix milliseconds by Temporal's clock: started later, it was refused already and acquires nothing. */
+  readonly begin_before?: number;
+  /** Whoever starts it writes the lease's row by itself, as REST does: the workflow only minds its time. */
+  readonly by_row?: boolean;
   /** Set by the workflow itself when it continues as new; never by a caller. */
   readonly resume?: LeaseResume;
 }

@@ -69,6 +69,7 @@ export const Tool = z
     has_secret: z.boolean(),
     secret_id: z.string(),
     secret_mask: z.string(),
+    version: z.int().meta({ description: 'Rises with every change of address, declaration or price' }),
     created_at: Moment,
     updated_at: Moment,
   })

@@ -1,4 +1,5 @@
-import { doubt, type Ending, failure, stopped } from './settlement.ts';
+import type { PolicyReason } from '../contracts/action.ts';
+import { doubt, type Ending, failure, refusedFor, stopped } from './settlement.ts';
 
 /** An attempt as far as it matters once no other is to follow. */
 export interface PastAttempt {
@@ -11,6 +12,8 @@ export interface PastAttempt {
 /** How a running action stands, read under the locks that claims take. */
 export interface Standing {
   readonly agentEnabled: boolean;
+  /** It is one of a run that does not hold its key any more. */
+  readonly runIsOver: boolean;
   /** In their order. */
   readonly attempts: readonly PastAttempt[];
 }
@@ -18,9 +21,11 @@ export interface Standing {
 /** Decides how a running action ends that nobody will send again; undefined leaves it as it is. */
 export type Abandon = (standing: Standing) => Ending | undefined;
 
+export const acted = ({ ended, mayHaveActed }: PastAttempt): boolean => !ended || mayHaveActed;
+
 /** In doubt where an attempt may have acted on the tool; as `untouched` says where nothing can have happened. */
 export function givenUp(attempts: readonly PastAttempt[], untouched: Ending): Ending {
-  const doubtful = attempts.find(({ ended, mayHaveActed }) => !ended || mayHaveActed);
+  const doubtful = attempts.find(acted);
   return doubtful === undefined ? untouched : doubt(doubtful.error ?? untouched.error ?? untouched.policyReason);
 }
 
@@ -28,15 +33,25 @@ export function givenUp(attempts: readonly PastAttempt[], untouched: Ending): En
 export const switchedOff: Abandon = ({ agentEnabled, attempts }) =>
   agentEnabled || attempts.some(({ ended }) => !ended) ? undefined : givenUp(attempts, stopped);
 
+/** Its run is over, however that ended. An attempt under way is left to its own end. */
+export const leftByRun: Abandon = ({ runIsOver, attempts }) =>
+  !runIsOver || attempts.some(({ ended }) => !ended) ? undefined : givenUp(attempts, failure('run_over'));
+
 /** Its workflow was canceled, by the kill switch or by an operator. */
 export const canceled: Abandon = ({ agentEnabled, attempts }) =>
   givenUp(attempts, agentEnabled ? failure('canceled') : stopped);
 
-/** Its agent was found disabled when it asked for its next attempt. */
-export const refused: Abandon = ({ attempts }) => givenUp(attempts, stopped);
+/** Its next attempt was refused at the claim, by the agent's switch, the tool's, or a list of the policy. */
+export const refusedAtClaim =
+  (reason: PolicyReason, error: string | null = null): Abandon =>
+  ({ attempts }) =>
+    givenUp(attempts, refusedFor(reason, error));
 
-/** Its tool was deleted. */
-export const toolDeleted: Abandon = ({ attempts }) => givenUp(attempts, failure('tool_deleted'));
+/** It cannot be sent any more, whatever the tool would say: the tool is deleted, its run is over, its step fails. */
+export const impossible =
+  (error: string): Abandon =>
+  ({ attempts }) =>
+    givenUp(attempts, failure(error));
 
-/** Its workflow is gone (an operator terminated it), and another call asks for its key. */
-export const orphaned: Abandon = ({ attempts }) => givenUp(attempts, failure('workflow_gone'));
+/** Its workflow is gone (an operator terminated it): found by the next call of its key, by a reader, or by the reconciler. */
+export const orphaned: Abandon = impossible('workflow_gone');

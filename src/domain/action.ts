@@ -2,6 +2,18 @@ import type { ActionAnswer, PolicyReason, RiskLevel } from '../contracts/action.
 import type { JsonObject } from '../contracts/common.ts';
 import { toUsd } from './money.ts';
 
+/**
+ * | status | holds | ends by |
+ * | --- | --- | --- |
+ * | waiting_approval | its key | a person, the clock, the switch: running or blocked |
+ * | running | its key and its money | the function of its attempts (`attempts.ts`), or what gives it up (`abandonment.ts`) |
+ * | in_doubt | its key and its money | proof: a 2xx under the same key, `status_url`, a person |
+ * | executed | its key, while it is remembered; its money is spent | |
+ * | failed | its key, only where it is remembered | |
+ * | blocked | nothing | |
+ */
+export type StoredStatus = 'waiting_approval' | 'running' | 'executed' | 'blocked' | 'failed' | 'in_doubt';
+
 /** An action as it stands in the store. */
 export interface ActionRecord {
   readonly actionId: string;
@@ -11,7 +23,7 @@ export interface ActionRecord {
   readonly toolScope: string;
   readonly argsHash: string;
   readonly spendMicros: number;
-  readonly status: 'waiting_approval' | 'running' | 'executed' | 'blocked' | 'failed' | 'in_doubt';
+  readonly status: StoredStatus;
   readonly policyReason: PolicyReason;
   readonly policyVersion: number | null;
   readonly riskLevel: RiskLevel;
@@ -33,8 +45,7 @@ export const runOfAction = (actionId: string): string =>
   actionId.replace(/^act_(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 
 /** Whether an action is still on its way; one in doubt is not, as its caller has been told so. */
-export const isOpen = (status: ActionRecord['status']): boolean =>
-  status === 'running' || status === 'waiting_approval';
+export const isOpen = (status: StoredStatus): boolean => status === 'running' || status === 'waiting_approval';
 
 const decisions = {
   waiting_approval: 'pending',
@@ -45,14 +56,24 @@ const decisions = {
   in_doubt: 'in_doubt',
 } as const;
 
-/** What the caller is told of an action. What was refused or failed has spent nothing. */
+/** Where its caller finds out what becomes of it. */
+export const whereToLook = (actionId: string) => ({ action_id: actionId, status_url: `/v1/actions/${actionId}` });
+
+/** Why a caller has no result yet; a row that is running says `ok`, since nothing speaks against it. */
+const told = ({ status, policyReason }: ActionRecord): PolicyReason =>
+  status === 'running' ? 'still_running' : policyReason;
+
+/**
+ * What the caller is told of an action. `ok` and `allowed` are true only where there is a result to use (contract,
+ * section 5). What was refused or failed has spent nothing.
+ */
 export const answerOf = (action: ActionRecord): ActionAnswer => ({
-  ok: action.status === 'executed' || isOpen(action.status),
-  allowed: action.status !== 'blocked',
+  ok: action.status === 'executed',
+  allowed: action.status === 'executed',
   decision: decisions[action.status],
-  policy_reason: action.policyReason,
+  policy_reason: told(action),
   risk_level: action.riskLevel,
-  result: action.result,
+  result: isOpen(action.status) || action.status === 'in_doubt' ? whereToLook(action.actionId) : action.result,
   action_id: action.actionId,
   workflow_id: action.workflowId,
   run_id: action.runId,

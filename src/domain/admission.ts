@@ -1,8 +1,8 @@
-import type { RiskLevel } from '../contracts/action.ts';
+import type { ActionAnswer, RiskLevel } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
 import type { Policy } from '../contracts/policy.ts';
-import type { ActionRecord } from './action.ts';
-import { type Call, type Considered, judge, spendMicros, type Used, type Verdict } from './policy.ts';
+import { type ActionRecord, isOpen } from './action.ts';
+import { type Call, type Considered, judge, judgeAhead, spendMicros, type Used, type Verdict } from './policy.ts';
 
 /** All that a ruling is made of, read under the lock of the agent's ledger row. */
 export interface Facts {
@@ -17,18 +17,34 @@ export interface Facts {
   /** The tenant refuses agents that have no policy. */
   readonly defaultDeny: boolean;
   readonly used: Used;
-  /** A person has approved this very action. */
-  readonly approved: boolean;
+  /** The latest request for an approval of this very action. */
+  readonly approval: Asking | undefined;
+  /** The run it belongs to does not hold its key any more. */
+  readonly runIsOver: boolean;
   /** The database's clock. */
   readonly now: Date;
+}
+
+/** What a person was shown, and what they said. */
+export interface Asking {
+  /** Counted from 1: an action may be asked for again. */
+  readonly n: number;
+  readonly status: 'pending' | 'approved' | 'denied' | 'expired' | 'superseded';
+  readonly toolVersion: number;
+  readonly spendMicros: number;
 }
 
 export interface RegisteredTool {
   readonly name: string;
   readonly scope: string;
+  /** Where its calls go. */
+  readonly target: string;
+  readonly version: number;
   readonly priceMicros: number | null;
   readonly enabled: boolean;
   readonly timeoutMs: number;
+  /** Seconds for which equal calls without a key are one; 0: never. */
+  readonly dedupTtl: number;
 }
 
 export type Ruling =
@@ -39,7 +55,8 @@ export type Ruling =
   | { readonly kind: 'unknown_tool' }
   | Extract<Verdict, { kind: 'deny' }>
   /** All is well, once a person says so. */
-  | { readonly kind: 'approval'; readonly risk: RiskLevel; readonly toolScope: string }
+  | { readonly kind: 'approval'; readonly risk: RiskLevel; readonly spendMicros: number; readonly toolScope: string }
+  | { readonly kind: 'run_over' }
   | { readonly kind: 'allow'; readonly spendMicros: number; readonly toolScope: string };
 
 /** What an action asks for, as far as a ruling looks at it. */
@@ -54,11 +71,13 @@ export interface Asked {
 
 /** Rules on an action: what is known of its key first, then the tool, then policy and ledger. */
 export function rule(asked: Asked, facts: Facts): Ruling {
-  const { own, approved } = facts;
+  const { own, approval } = facts;
+  if (own === undefined)
+    return facts.runIsOver ? { kind: 'run_over' } : (remembered(asked, facts) ?? admit(asked, facts));
+  if (own.status !== 'waiting_approval' || approval === undefined) return { kind: 'known', own };
   // An approval does not bind: what has changed meanwhile, limits above all, is looked at again.
-  if (own?.status === 'waiting_approval' && approved) return admit(asked, facts);
-  if (own !== undefined) return { kind: 'known', own };
-  return remembered(asked, facts) ?? admit(asked, facts);
+  if (approval.status !== 'approved' && approval.status !== 'superseded') return { kind: 'known', own };
+  return facts.runIsOver ? { kind: 'run_over' } : admit(asked, facts);
 }
 
 /** A disabled agent hears of its switch, not of the past; a changed policy does not undo a replay. */
@@ -75,29 +94,77 @@ function remembered(asked: Asked, { previous, agentEnabled }: Facts): Ruling | u
 export const sameCall = (asked: Pick<Asked, 'agentId' | 'tool' | 'argsHash'>, action: ActionRecord): boolean =>
   asked.agentId === action.agentId && asked.tool === action.tool && asked.argsHash === action.argsHash;
 
-function admit(asked: Asked, facts: Facts): Ruling {
+/**
+ * What can be said of a call before its workflow is started: that it is denied, or names no tool; undefined where it has to be
+ * ruled on under the lock. Conditions are left to that: they may take their time.
+ */
+export function refusedAhead(
+  asked: Asked,
+  facts: Facts,
+): Extract<Ruling, { kind: 'deny' | 'unknown_tool' }> | undefined {
+  // The same call is under way: it is joined, whatever would be said of another one.
+  if (facts.previous !== undefined && isOpen(facts.previous.status)) return undefined;
+  const ruling = remembered(asked, facts) ?? admit(asked, facts, judgeAhead);
+  return ruling.kind === 'deny' || ruling.kind === 'unknown_tool' ? ruling : undefined;
+}
+
+function admit(asked: Asked, facts: Facts, judged: typeof judge = judge): Ruling {
   const considered = consider(asked, facts);
   if (considered === undefined) return { kind: 'unknown_tool' };
-  const verdict = judge(considered);
+  const verdict = judged(considered);
   const { call, toolScope } = considered;
-  if (verdict.kind === 'allow') return { kind: 'allow', spendMicros: call.spendMicros, toolScope };
-  return verdict.reason === 'approval_required' ? { kind: 'approval', risk: verdict.risk, toolScope } : verdict;
+  const { spendMicros } = call;
+  if (verdict.kind === 'allow') return { kind: 'allow', spendMicros, toolScope };
+  if (verdict.reason !== 'approval_required') return verdict;
+  return { kind: 'approval', risk: verdict.risk, spendMicros, toolScope };
 }
+
+/** Whether a person has approved exactly this: an approval is bound to the spend and the version of the tool it showed. */
+const approvedAsShown = ({ approval, tool }: Facts, spendMicros: number): boolean =>
+  approval?.status === 'approved' && approval.toolVersion === tool?.version && approval.spendMicros === spendMicros;
 
 /** What a policy is held against, out of what was asked and what is known; undefined where the tool is unknown. */
 export function consider(asked: Asked, facts: Facts): (Considered & { readonly toolScope: string }) | undefined {
   const { tool, policy = {}, agentEnabled, used } = facts;
   if (tool === undefined) return undefined;
+  const spend = spendMicros(asked.spendUsd, tool, policy);
   const call: Call = {
     agent: asked.agentId,
     tool: tool.name,
     args: asked.args,
     time: facts.now,
-    spendMicros: spendMicros(asked.spendUsd, tool, policy),
+    spendMicros: spend,
     agentEnabled,
     toolEnabled: tool.enabled,
     policyMissing: facts.policy === undefined && facts.defaultDeny,
-    approved: facts.approved,
+    approved: approvedAsShown(facts, spend),
   };
   return { call, policy, used, toolScope: tool.scope };
 }
+
+/** A call as far as its denial is told. */
+interface DeniedCall {
+  readonly actionId: string;
+  readonly workflowId: string;
+  readonly runId: string;
+}
+
+/** What the caller of a denied call is told. */
+export const denialOf = (
+  { actionId, workflowId, runId }: DeniedCall,
+  { reason, risk, condition }: Extract<Verdict, { kind: 'deny' }>,
+  policyVersion: number | null,
+): ActionAnswer => ({
+  ok: false,
+  allowed: false,
+  decision: 'blocked',
+  policy_reason: reason,
+  risk_level: risk,
+  result: null,
+  action_id: actionId,
+  workflow_id: workflowId,
+  run_id: runId,
+  spend_usd: 0,
+  policy_version: policyVersion,
+  ...(condition !== undefined && { condition }),
+});

@@ -6,6 +6,3 @@ export function stopsRun(answer: ActionAnswer): string | undefined {
   if (answer.decision === 'in_doubt') return 'in_doubt';
   return answer.ok ? undefined : 'tool_error';
 }
-
-/** The key of a run's n-th action, counted from 1 (contract, section 14). */
-export const actionKeyOf = (runKey: string, n: number): string => `${runKey}#${n}`;

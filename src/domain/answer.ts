@@ -12,58 +12,55 @@ export type Answer =
   | { kind: 'target_refused'; error: string }
   | { kind: 'lost'; error: 'timeout' | 'reset' };
 
-/**
- * What an attempt means for the action. `remember`: a repeat of the same key replays this failure instead of calling
- * again. `afterSeconds`: what the tool asked for, uncapped; give it to {@link retryDelayMs}. `mayHaveActed`: the effect may
- * have happened, so an action that is given up after this attempt is in doubt.
- */
-export type Outcome =
-  | { kind: 'executed'; httpStatus: number; result: JsonObject }
-  | { kind: 'failed'; error: string; httpStatus: number | null; detail: JsonObject | null; remember: boolean }
-  | { kind: 'retry'; error: string; httpStatus: number | null; afterSeconds: number | null; mayHaveActed: boolean }
-  | { kind: 'in_doubt'; error: string; httpStatus: number | null };
-
-/** The part of a registered tool that decides about repeats. `maxRetries` counts sends after the first, 0–10. */
-export type RetryRules = { idempotent: boolean; maxRetries: number };
-
-/** What a failure says about the effect of the call. */
-type Effect =
+/** What one attempt says about the effect of the call. */
+export type Effect =
+  | 'executed' // a whole 2xx: it has happened
   | 'none' // nothing happened: any tool may be called again
-  | 'unknown' // it may have happened: only an idempotent tool may be called again
   | 'declined' // the tool understood and said no: calling again changes nothing
+  | 'unknown' // it may have happened: only an idempotent tool may be called again
   | 'crashed' // the tool failed half way: an idempotent tool may be called again, for any other it is the end
   | 'incapable'; // the tool cannot do this at all: the end
 
-type Failure = { effect: Effect; error: string; httpStatus: number | null; after?: number; detail?: JsonObject };
-
 /**
- * Judges one attempt (contract 11 and 14). `attempt` counts from 1; it may be followed by another while it is at most
- * `tool.maxRetries`. A tool not marked idempotent never gets `retry` once its effect may have happened.
+ * What one attempt has seen. `afterSeconds` is what the tool asked for, uncapped; give it to {@link retryDelayMs}.
+ * What it means for the action depends on the attempts before it: `conclude` in `attempts.ts`.
  */
-export function judgeAnswer(answer: Answer, tool: RetryRules, attempt: number): Outcome {
+export type Sight = { readonly effect: 'executed'; readonly httpStatus: number; readonly result: JsonObject } | Failure;
+
+export interface Failure {
+  readonly effect: Exclude<Effect, 'executed'>;
+  readonly error: string;
+  readonly httpStatus: number | null;
+  readonly afterSeconds: number | null;
+  readonly detail: JsonObject | null;
+}
+
+/** Reads one answer (contract 11 and 14). */
+export function sightOf(answer: Answer): Sight {
   switch (answer.kind) {
     case 'response':
-      if (isSuccess(answer.httpStatus)) return executed(answer.httpStatus, answer.body);
-      return judgeFailure(statusFailure(answer, answer.body), tool, attempt);
+      if (isSuccess(answer.httpStatus))
+        return { effect: 'executed', httpStatus: answer.httpStatus, result: answer.body };
+      return statusFailure(answer, answer.body);
     case 'broken_body':
-      if (!isSuccess(answer.httpStatus)) return judgeFailure(statusFailure(answer), tool, attempt);
-      return judgeFailure({ effect: 'unknown', error: 'broken_body', httpStatus: answer.httpStatus }, tool, attempt);
+      if (!isSuccess(answer.httpStatus)) return statusFailure(answer, null);
+      return { ...failed('unknown', 'broken_body'), httpStatus: answer.httpStatus };
     case 'not_sent':
-      return judgeFailure({ effect: 'none', error: answer.error, httpStatus: null }, tool, attempt);
+      return failed('none', answer.error);
     case 'target_refused':
-      return {
-        kind: 'failed',
-        error: 'target_refused',
-        httpStatus: null,
-        detail: { reason: answer.error },
-        remember: false,
-      };
-    case 'lost': {
-      const error = answer.error === 'reset' ? 'connection_reset' : answer.error;
-      return judgeFailure({ effect: 'unknown', error, httpStatus: null }, tool, attempt);
-    }
+      return { ...failed('declined', 'target_refused'), detail: { reason: answer.error } };
+    case 'lost':
+      return failed('unknown', answer.error === 'reset' ? 'connection_reset' : answer.error);
   }
 }
+
+const failed = (effect: Failure['effect'], error: string): Failure => ({
+  effect,
+  error,
+  httpStatus: null,
+  afterSeconds: null,
+  detail: null,
+});
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 60_000;
@@ -80,34 +77,15 @@ export function retryDelayMs(attempt: number, afterSeconds: number | null, rando
   return Math.max(backoff, Math.min(LONGEST_RETRY_AFTER_MS, (afterSeconds ?? 0) * 1000));
 }
 
-function judgeFailure(failure: Failure, tool: RetryRules, attempt: number): Outcome {
-  const { effect, error, httpStatus } = failure;
-  if (effect === 'unknown' && !tool.idempotent) return { kind: 'in_doubt', error, httpStatus };
-  if (isRepeatable(effect, tool) && attempt <= tool.maxRetries) {
-    return { kind: 'retry', error, httpStatus, afterSeconds: failure.after ?? null, mayHaveActed: effect !== 'none' };
-  }
-  // A tool that broke half way may have acted, so the same key must not reach it again.
-  const remember = !tool.idempotent && (effect === 'crashed' || effect === 'incapable');
-  return { kind: 'failed', error, httpStatus, detail: failure.detail ?? null, remember };
-}
-
-function isRepeatable(effect: Effect, tool: RetryRules): boolean {
-  return effect === 'none' || (tool.idempotent && (effect === 'unknown' || effect === 'crashed'));
-}
-
-function statusFailure(answer: { httpStatus: number; retryAfterSeconds?: number }, detail?: JsonObject): Failure {
-  const { httpStatus, retryAfterSeconds: after } = answer;
+function statusFailure(
+  { httpStatus, retryAfterSeconds: after }: { httpStatus: number; retryAfterSeconds?: number },
+  detail: JsonObject | null,
+): Failure {
   const effect = effectOf(httpStatus, after !== undefined);
-  return {
-    effect,
-    error: `http_${httpStatus}`,
-    httpStatus,
-    ...(after === undefined ? {} : { after }),
-    ...(detail && { detail }),
-  };
+  return { effect, error: `http_${httpStatus}`, httpStatus, afterSeconds: after ?? null, detail };
 }
 
-function effectOf(status: number, saysWhenToRetry: boolean): Effect {
+function effectOf(status: number, saysWhenToRetry: boolean): Failure['effect'] {
   if (status === 429 || (status === 503 && saysWhenToRetry)) return 'none';
   if (status >= 300 && status < 500) return 'declined';
   if (status === 502 || status === 503 || status === 504 || status < 200) return 'unknown';
@@ -120,8 +98,4 @@ function effectOf(status: number, saysWhenToRetry: boolean): Effect {
 
 function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
-}
-
-function executed(httpStatus: number, result: JsonObject): Outcome {
-  return { kind: 'executed', httpStatus, result };
 }

@@ -3,8 +3,9 @@ import type { Ending } from './settlement.ts';
 /** How long a call waits for a person before it counts as denied. */
 export const APPROVAL_SECONDS = 86_400;
 
-export const approvalOfAction = (actionId: string): string => `apr_${actionId.replace(/^act_/, '')}`;
-export const actionOfApproval = (approvalId: string): string => `act_${approvalId.replace(/^apr_/, '')}`;
+/** The id of the `n`-th asking for an action: one that is asked for anew is another approval. */
+export const approvalOfAction = (actionId: string, n = 1): string =>
+  `apr_${actionId.replace(/^act_/, '')}${n === 1 ? '' : `_${n}`}`;
 
 /** A person said no, or nobody said anything in time: the call is not made, a repeat is a new one. */
 export const denied = (actor: string | null, error: string): Ending => ({

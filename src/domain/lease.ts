@@ -31,6 +31,8 @@ export interface LeaseRecord {
   readonly errorCode: string | null;
   /** Whether it still counts: open, or finished within the last {@link LEASE_MEMORY_DAYS} days. */
   readonly remembered: boolean;
+  /** The fence with which the undertaking began that a run may be going on with. */
+  readonly begunFence: number;
 }
 
 /** `completed` and `failed` are what waiting clients stop on; a lease that ran out or was canceled reads `failed` too. */

@@ -84,6 +84,25 @@ export function judge(considered: Considered): Verdict {
   return { kind: 'allow' };
 }
 
+/** The same as far as it can be said without evaluating a condition: where there are any, those behind them are not asked. */
+export function judgeAhead(considered: Considered): Verdict {
+  const { conditions = [] } = considered.policy;
+  if (conditions.length === 0) return judge(considered);
+  for (const { reason, risk, check } of checks) {
+    if (check === conditionsMet) break;
+    if (!check(considered).passed) return { kind: 'deny', reason, risk };
+  }
+  return { kind: 'allow' };
+}
+
+/** What the lists of a policy alone say of a tool: they are looked at once more before each attempt. */
+export function judgeLists(tool: string, { blocked_tools, allowed_tools = [] }: Policy): Verdict {
+  if (lists(blocked_tools, tool)) return { kind: 'deny', reason: 'tool_explicitly_blocked', risk: 'high' };
+  if (allowed_tools.length > 0 && !allowed_tools.includes(tool))
+    return { kind: 'deny', reason: 'tool_not_in_allowed_list', risk: 'medium' };
+  return { kind: 'allow' };
+}
+
 /** A check by its name, which is the reason it denies with. */
 export interface ExplainedCheck extends Check {
   readonly check: PolicyReason;

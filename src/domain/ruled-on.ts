@@ -26,7 +26,7 @@ export const ruledOn = ({ spendUsd }: Pick<Asked, 'spendUsd'>, facts: Facts): Ru
   agent_enabled: facts.agentEnabled,
   tool_enabled: facts.tool?.enabled ?? true,
   policy_missing: facts.policy === undefined && facts.defaultDeny,
-  approved: facts.approved,
+  approved: facts.approval?.status === 'approved',
   actions_this_hour: facts.used.actionsThisHour,
   tool_calls_today: facts.used.toolCallsToday,
   micros_today: facts.used.microsToday,

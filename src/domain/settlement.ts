@@ -1,6 +1,7 @@
 import type { PolicyReason, Resolution } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
-import type { Outcome } from './answer.ts';
+import type { Sight } from './answer.ts';
+import type { Conclusion } from './attempts.ts';
 
 /** How an action ends, or that its end is not known. */
 export interface Ending {
@@ -10,52 +11,45 @@ export interface Ending {
   readonly error: string | null;
   /** Seconds for which a repeat gets this outcome; 0: a repeat is a new action. */
   readonly rememberSeconds: number;
-  /** Who settled it, where it was not the caller's own workflow. */
+  /** Who settled it, where it was not the caller's own workflow, and why where they said. */
   readonly actor?: string;
+  readonly reason?: string;
   /** The attempt that led to this, where one was made. */
   readonly attempt?: AttemptEnd;
 }
 
 export interface AttemptEnd {
   readonly n: number;
-  readonly outcome: Outcome['kind'];
+  readonly outcome: Conclusion['kind'];
+  /** Whether the tool may have acted on it. */
+  readonly mayHaveActed: boolean;
   readonly httpStatus: number | null;
   readonly error: string | null;
   readonly durationMs: number;
 }
 
-/** What an attempt's outcome makes of its action; `windowSeconds` is how long a repeat is recognised. */
-export function endingOf(
-  outcome: Exclude<Outcome, { kind: 'retry' }>,
-  attempt: AttemptEnd,
-  windowSeconds: number,
-): Ending {
-  switch (outcome.kind) {
-    case 'executed':
-      return {
-        status: 'executed',
-        policyReason: 'ok',
-        result: outcome.result,
-        error: null,
-        rememberSeconds: windowSeconds,
-        attempt,
-      };
-    case 'in_doubt':
-      return { ...doubt(outcome.error), attempt };
-    case 'failed': {
-      const { error, httpStatus, detail } = outcome;
-      const rememberSeconds = outcome.remember ? windowSeconds : 0;
-      return {
-        status: 'failed',
-        policyReason: 'tool_error',
-        result: { error, http_status: httpStatus, detail },
-        error,
-        rememberSeconds,
-        attempt,
-      };
-    }
-  }
+/** What the attempts have led to, as the last of them was seen; `windowSeconds` is how long a repeat is recognised. */
+export function endingOf(conclusion: Conclusion, sight: Sight, attempt: AttemptEnd, windowSeconds: number): Ending {
+  if (sight.effect === 'executed') return { ...done(sight.result, windowSeconds), attempt };
+  const { error, httpStatus, detail } = sight;
+  if (conclusion.kind !== 'failed') return { ...doubt(error), attempt };
+  return {
+    status: 'failed',
+    policyReason: 'tool_error',
+    result: { error, http_status: httpStatus, detail },
+    error,
+    rememberSeconds: conclusion.remember ? windowSeconds : 0,
+    attempt,
+  };
 }
+
+const done = (result: JsonObject, rememberSeconds: number): Ending => ({
+  status: 'executed',
+  policyReason: 'ok',
+  result,
+  error: null,
+  rememberSeconds,
+});
 
 /** Nobody can say whether the tool has acted: the money stays held and the key stays taken until someone can. */
 export const doubt = (error: string): Ending => ({
@@ -66,14 +60,17 @@ export const doubt = (error: string): Ending => ({
   rememberSeconds: 0,
 });
 
-/** Stopped before anything left. */
-export const stopped: Ending = {
+/** Refused by a rule before anything left. */
+export const refusedFor = (policyReason: PolicyReason, error: string | null = null): Ending => ({
   status: 'blocked',
-  policyReason: 'agent_disabled',
+  policyReason,
   result: null,
-  error: null,
+  error,
   rememberSeconds: 0,
-};
+});
+
+/** Stopped by the kill switch before anything left. */
+export const stopped: Ending = refusedFor('agent_disabled');
 
 /** Failed without an answer of the tool; a repeat is a new action. */
 export const failure = (error: string): Ending => ({
@@ -85,8 +82,7 @@ export const failure = (error: string): Ending => ({
 });
 
 /** The word of an operator or of the tool's `status_url` on an action in doubt. After `not_executed` the key is free. */
-export function resolved(resolution: Resolution, windowSeconds: number): Ending {
-  const { actor, result = {} } = resolution;
-  if (resolution.outcome === 'not_executed') return { ...failure('not_executed'), actor };
-  return { status: 'executed', policyReason: 'ok', result, error: null, rememberSeconds: windowSeconds, actor };
+export function resolved({ actor, result = {}, reason, outcome }: Resolution, windowSeconds: number): Ending {
+  const ending = outcome === 'not_executed' ? failure('not_executed') : done(result, windowSeconds);
+  return { ...ending, actor, ...(reason !== undefined && { reason }) };
 }

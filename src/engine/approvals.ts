@@ -1,68 +1,68 @@
-import { type Client, WorkflowUpdateFailedError } from '@temporalio/client';
-import type { Approval, ApprovalCall, ApprovalRequest, ApprovalStatus } from '../contracts/approval.ts';
+import type { Approval, ApprovalRequest } from '../contracts/approval.ts';
 import { Refusal } from '../contracts/errors.ts';
 import type { createActions } from '../store/actions.ts';
-import type { createApprovals as createApprovalStore } from '../store/approvals.ts';
-import { asUnavailable, isWorkflowNotFound } from './faults.ts';
+import type { ApprovalFilter, ApprovalPage, createApprovals as createApprovalStore } from '../store/approvals.ts';
+import { createLiveness, type LivenessDeps } from './action/liveness.ts';
+import type { Reach } from './reach.ts';
 
-const UPDATE_TIMEOUT_MS = 10_000;
-const MAX_LISTED = 1_000;
-
-const updates = { approved: 'approve', denied: 'deny' } as const;
-
-export interface ApprovalEngineDeps {
-  readonly client: Client;
-  readonly actions: ReturnType<typeof createActions>;
+export interface ApprovalEngineDeps extends LivenessDeps {
+  readonly actions: Pick<ReturnType<typeof createActions>, 'find'>;
   readonly approvals: ReturnType<typeof createApprovalStore>;
+  readonly reach: Reach;
 }
 
 export type Approvals = ReturnType<typeof createApprovals>;
 
-/** Calls that wait for a person: listed from their rows, decided by updates of their workflows. */
-export function createApprovals({ client, actions, approvals }: ApprovalEngineDeps) {
-  /** The workflow that waits, where there is one: an operator may have terminated it. */
-  async function tell(workflowId: string, name: 'approve' | 'deny', call: ApprovalCall): Promise<Approval | undefined> {
-    const handle = client.workflow.getHandle(workflowId);
-    try {
-      return await client.connection.withDeadline(Date.now() + UPDATE_TIMEOUT_MS, () =>
-        handle.executeUpdate<Approval, [ApprovalCall]>(name, { args: [call] }),
-      );
-    } catch (error) {
-      if (isWorkflowNotFound(error)) return undefined;
-      // Decided already, on its way, or closed meanwhile: the row knows.
-      if (error instanceof WorkflowUpdateFailedError) return undefined;
-      throw asUnavailable(error);
-    }
+/**
+ * Calls that wait for a person. The row decides, which is this very asking's: no worker has to be there, and a decision that
+ * was taken is carried out, as the workflow finds out by itself when it is not told.
+ */
+export function createApprovals({ actions, approvals, ...deps }: ApprovalEngineDeps) {
+  const { outcomes, reach } = deps;
+  const { isThere } = createLiveness(deps);
+
+  /** An approval of what nobody is there to do would be a promise that nothing keeps. */
+  async function settleIfGone(tenant: string, actionId: string): Promise<void> {
+    const action = await actions.find(tenant, actionId);
+    if (action !== undefined) await isThere(tenant, action);
+  }
+
+  async function find(tenant: string, approvalId: string): Promise<Approval> {
+    const approval = await approvals.find(tenant, approvalId);
+    if (approval === undefined) throw new Refusal('approval_not_found');
+    return approval;
   }
 
   return {
-    /** Approvals, the latest first, at most 1,000. */
-    list: (tenant: string, status: ApprovalStatus | undefined): Promise<Approval[]> =>
-      approvals.list(tenant, status, MAX_LISTED),
+    /** A page of approvals, those that wait before the others, each the oldest first. */
+    list: (tenant: string, filter: ApprovalFilter): Promise<ApprovalPage> => approvals.list(tenant, filter),
+
+    /** @throws {Refusal} `approval_not_found`. */
+    get: find,
 
     /**
      * Approves or denies a call that waits.
      *
-     * @throws {Refusal} `approval_not_found`, `approval_decided`, `unavailable`.
+     * @throws {Refusal} `approval_not_found`, `approval_decided`, `approval_superseded` (the tool is not the one that was shown).
      */
     async decide(
       tenant: string,
       approvalId: string,
-      status: keyof typeof updates,
-      { actor, reason }: ApprovalRequest & { actor: string },
+      status: 'approved' | 'denied',
+      { actor, claimedActor, reason }: { actor: string; claimedActor: string | null } & Pick<ApprovalRequest, 'reason'>,
     ): Promise<Approval> {
-      const approval = await approvals.find(tenant, approvalId);
-      if (approval === undefined) throw new Refusal('approval_not_found');
-      if (approval.status !== 'pending') throw new Refusal('approval_decided', { status: approval.status });
-      const action = await actions.find(tenant, approval.action_id);
-      const call = { actor, ...(reason !== undefined && { reason }) };
-      const told = action && (await tell(action.workflowId, updates[status], call));
-      if (told !== undefined) return told;
-      // Nobody is there to make the call: the word is kept, and the next one under this key asks again.
-      const decided = await approvals.decide(tenant, approval.action_id, { status, actor, reason: reason ?? null });
+      const shown = await find(tenant, approvalId);
+      if (shown.status === 'pending') await settleIfGone(tenant, shown.action_id);
+      const verdict = { status, actor, claimedActor, reason: reason ?? null };
+      const decided = await approvals.decide(tenant, approvalId, verdict);
       if (decided === undefined) throw new Refusal('approval_not_found');
-      if (!decided.made) throw new Refusal('approval_decided', { status: decided.approval.status });
-      return decided.approval;
+      const { approval, made, settled, action } = decided;
+      if (settled) outcomes.ended(action);
+      if (made) void reach.nudge(action.workflowId);
+      if (made && approval.status === 'superseded')
+        throw new Refusal('approval_superseded', { status: approval.status });
+      if (!made) throw new Refusal('approval_decided', { status: approval.status });
+      return approval;
     },
   };
 }

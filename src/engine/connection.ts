@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, Connection, defaultGrpcRetryOptions, makeGrpcRetryInterceptor } from '@temporalio/client';
+import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { NativeConnection } from '@temporalio/worker';
 
@@ -19,9 +19,6 @@ export type TemporalConfig = ReturnType<typeof temporalConfig>;
 /** gRPC's own pauses grow to two minutes, for which a server that is back would seem away. */
 const channelArgs = { 'grpc.initial_reconnect_backoff_ms': 200, 'grpc.max_reconnect_backoff_ms': 1_000 };
 
-/** About a second: long enough to outlive a failover, and a caller hears of an outage before its own patience ends. */
-const retries = defaultGrpcRetryOptions({ maxAttempts: 4 });
-
 /** https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html */
 const READY = 2;
 
@@ -32,11 +29,13 @@ class WatchedConnection extends Connection {
   }
 }
 
-/** A client that connects with its first call, and again after an outage. */
+/**
+ * A client that connects with its first call, and again after an outage. Nothing is repeated behind our back: whether a request
+ * may have arrived is known only to who sees each of its tries (`rpc.ts`, `start.ts`).
+ */
 export function openClient({ connectionOptions, namespace }: TemporalConfig): Client {
-  const interceptors = [makeGrpcRetryInterceptor(retries)];
   return new Client({
-    connection: WatchedConnection.lazy({ ...connectionOptions, channelArgs, interceptors }),
+    connection: WatchedConnection.lazy({ ...connectionOptions, channelArgs, interceptors: [] }),
     namespace,
   });
 }
@@ -59,7 +58,10 @@ export async function openWorkerConnection({ connectionOptions }: TemporalConfig
 
 const PING_TIMEOUT_MS = 2_000;
 
-/** Rejects while Temporal does not answer, after two seconds at the latest. */
+/** Rejects while Temporal does not answer, or does not have our namespace yet; after two seconds at the latest. */
 export async function pingTemporal(client: Client): Promise<void> {
-  await client.connection.withDeadline(Date.now() + PING_TIMEOUT_MS, () => client.workflowService.getSystemInfo({}));
+  const { namespace } = client.options;
+  await client.connection.withDeadline(Date.now() + PING_TIMEOUT_MS, () =>
+    client.workflowService.describeNamespace({ namespace }),
+  );
 }

@@ -1,13 +1,7 @@
-import { randomUUID } from 'node:crypto';
-import {
-  type Client,
-  WithStartWorkflowOperation,
-  WorkflowUpdateFailedError,
-  WorkflowUpdateRPCTimeoutOrCancelledError,
-} from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
+import { createHash, randomUUID } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { AgentRunInput, AgentRunRequest } from '../contracts/agent-run.ts';
-import { isRefusalCode, Refusal } from '../contracts/errors.ts';
+import { Refusal } from '../contracts/errors.ts';
 import type {
   CancelRequest,
   CompleteRequest,
@@ -15,7 +9,7 @@ import type {
   ExtendRequest,
   FailRequest,
   Lease,
-  LeaseCall,
+  LeaseEnding,
   LeaseInput,
   LeaseRequest,
   LeaseResult,
@@ -32,21 +26,29 @@ import {
 } from '../domain/lease.ts';
 import { grantedTtl, type Plan } from '../domain/plan.ts';
 import { leaseWorkflowId, runWorkflowId } from '../domain/workflow-id.ts';
-import type { createLeases as createLeaseStore } from '../store/leases.ts';
+import { isDatabaseAnswerLost, isDatabaseUnavailable } from '../store/database.ts';
+import type { Acquisition, createLeases as createLeaseStore, LeaseChange, Opened } from '../store/leases.ts';
 import type { Recorder } from '../store/recorder.ts';
 import type { createUsage } from '../store/usage.ts';
-import { asUnavailable, isTemporalUnavailable, isWorkflowNotFound } from './faults.ts';
-import type { SearchAttributes } from './search-attributes.ts';
+import type { Reach } from './reach.ts';
+import type { Starter } from './start.ts';
 
-/** How long an update may take, worker included. */
-const UPDATE_TIMEOUT_MS = 10_000;
-/** A run that is just closing is followed by another; more often than this is a fault. */
-const MAX_ACQUISITIONS = 10;
+/** A workflow that is just closing is followed by another, and one that was just started by its row: this long it is waited for. */
+const ACQUISITION_PATIENCE_MS = 4_000;
+const LONGEST_PAUSE_MS = 500;
+/** A lease that is polled is held against its workflow once in this time: an operator may have terminated it. */
+const VERIFY_EVERY_MS = 15_000;
+const MAX_VERIFIED = 10_000;
+/** What a lease's workflow is told apart by while it has no row: that REST is to write it, and for whom. */
+const BY_ROW_MEMO = 'by_row';
+const OWNER_MEMO = 'owner';
+const hashOf = (owner: string): string => createHash('sha256').update(owner).digest('base64url');
+/** By then the caller has written the lease's row, and the workflow finds it at its first look. */
+const FIRST_LOOK_SECONDS = 1;
 
 export interface LeaseEngineDeps {
-  readonly client: Client;
-  readonly taskQueue: string;
-  readonly attributes: SearchAttributes;
+  readonly start: Starter;
+  readonly reach: Reach;
   readonly leases: ReturnType<typeof createLeaseStore>;
   readonly usage: ReturnType<typeof createUsage>;
   readonly recorder: Recorder;
@@ -58,162 +60,225 @@ export interface Caller {
   readonly plan: Plan;
 }
 
-type HoldingWorkflow = (input: LeaseInput | AgentRunInput) => Promise<unknown>;
-
-/** The workflow that is to hold a lease. */
+/** The workflow that is to mind a lease, and what of its row is known before. */
 interface Holding {
   readonly type: 'lease' | 'agentRun';
   readonly workflowId: string;
   readonly input: LeaseInput | AgentRunInput;
+  readonly row: Pick<Acquisition, 'metadata' | 'run'>;
+  readonly startDelaySeconds?: number;
 }
 
 export type Leases = ReturnType<typeof createLeases>;
 
-/** Leases: changed by updates of the `lease` workflow, read from their rows. */
-export function createLeases({ client, taskQueue, attributes, leases, usage, recorder }: LeaseEngineDeps) {
-  // One acquisition of a key at a time in this process: a run takes ten updates in flight, and the row answers the rest.
-  const acquiring = new Map<string, Promise<unknown>>();
+/**
+ * Leases: the row is the arbiter. An open workflow keeps the key and minds the time; who acquires it is told by one start, and
+ * what changes it is one transaction on the row, which the workflow is told of and finds out in any case. No worker is needed.
+ */
+export function createLeases({ start, reach, leases, usage, recorder }: LeaseEngineDeps) {
+  const verified = new LRUCache<string, true>({ max: MAX_VERIFIED, ttl: VERIFY_EVERY_MS });
 
   async function charge(tenant: string, charged: 0 | 1) {
     return { usage: await usage.aiThisMonth(tenant), limit: null, charged };
   }
 
-  /** The answer that the row alone can give: the lease is held or final. */
-  async function fromRow({ tenant, actor }: Caller, request: Wanted): Promise<Lease | undefined> {
-    const lease = await leases.find(tenant, request.key);
-    if (lease === undefined || !blocksAcquisition(lease, request.retry_failed ?? false)) return undefined;
-    const mine = lease.state === 'held' && lease.owner !== null && lease.owner === request.owner;
-    if (mine) return acquiredLease(lease, await charge(tenant, 0));
+  const workflowOf = (tenant: string, { key, ofRun }: LeaseRecord): string =>
+    (ofRun ? runWorkflowId : leaseWorkflowId)(tenant, key);
+
+  /** The lease of a key, held against its workflow: one whose workflow is gone is ended here and now, by the orphan's rule. */
+  async function find(tenant: string, key: string): Promise<LeaseRecord | undefined> {
+    const found = await leases.findMinded(tenant, key);
+    if (found === undefined || !found.lease.remembered) return undefined;
+    const { lease, workflowRunId: runId } = found;
+    if (lease.state !== 'held' || verified.has(lease.leaseId)) return lease;
+    const standing = await reach.standingOf({ workflowId: workflowOf(tenant, lease), runId });
+    if (standing === 'open') verified.set(lease.leaseId, true);
+    if (standing !== 'gone') return lease;
+    await leases.orphan(tenant, key, lease.leaseId);
+    return await leases.find(tenant, key);
+  }
+
+  async function polled({ tenant, actor }: Caller, lease: LeaseRecord): Promise<Lease> {
     const type = lease.state === 'held' ? 'ai_in_progress' : `ai_${lease.state}`;
-    await recorder.record({ tenant, type, actor, key: request.key, detail: { polled: true } }, 'ai_polling');
+    await recorder.record({ tenant, type, actor, key: lease.key, detail: { polled: true } }, 'ai_polling');
     return polledLease(lease, await charge(tenant, 0));
   }
 
-  async function acquire({ tenant }: Caller, request: Wanted, holding: Holding): Promise<Lease | undefined> {
-    const workflow = new WithStartWorkflowOperation<HoldingWorkflow>(holding.type, {
-      workflowId: holding.workflowId,
-      taskQueue,
-      args: [holding.input],
-      workflowIdConflictPolicy: 'USE_EXISTING',
-      workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-      ...attributes.typed({ tenant }),
-    });
-    const args: [LeaseCall['acquire']] = [request.owner ? { owner: request.owner } : {}];
-    return await orOver(() =>
-      client.connection.withDeadline(Date.now() + UPDATE_TIMEOUT_MS, () =>
-        client.workflow.executeUpdateWithStart<HoldingWorkflow, Lease, [LeaseCall['acquire']]>('acquire', {
-          args,
-          updateId: randomUUID(),
-          startWorkflowOperation: workflow,
-        }),
-      ),
-    );
+  const isMine = (lease: LeaseRecord, { owner }: Wanted): boolean =>
+    lease.state === 'held' && lease.owner !== null && lease.owner === owner;
+
+  /** The answer that the row alone can give: the lease is held or final. */
+  async function fromRow(caller: Caller, request: Wanted): Promise<Lease | undefined> {
+    const lease = await find(caller.tenant, request.key);
+    if (lease === undefined || !blocksAcquisition(lease, request.retry_failed ?? false)) return undefined;
+    if (isMine(lease, request)) return acquiredLease(lease, await charge(caller.tenant, 0));
+    return await polled(caller, lease);
   }
 
-  /** Acquires the key for the workflow that is to hold it, or says who is ahead. */
-  async function acquireFor(caller: Caller, request: Wanted, holding: Holding): Promise<Lease> {
-    const slot = `${caller.tenant}/${request.key}`;
-    for (let tries = 0; tries < MAX_ACQUISITIONS; tries += 1) {
+  /**
+   * Starts what is to mind the lease, or finds what is open and has no row yet; undefined where that is not for this caller to
+   * write: it is closing, its own starter is about to write it, or it is kept for an owner whose answer was lost.
+   */
+  async function mindingRun({ tenant }: Caller, { key, owner }: Wanted, holding: Holding): Promise<string | undefined> {
+    const { type, workflowId, input, startDelaySeconds } = holding;
+    const ownerHash = owner && hashOf(owner);
+    const { started, runId } = await start({
+      type,
+      workflowId,
+      input,
+      requestId: randomUUID(),
+      attributes: { tenant },
+      memo: { [BY_ROW_MEMO]: 'true', ...(ownerHash && { [OWNER_MEMO]: ownerHash }) },
+      ...(startDelaySeconds !== undefined && { startDelaySeconds }),
+    });
+    if (started) return runId;
+    // A run of actions makes those of its starter: it is not to be had for these.
+    if (type === 'agentRun') return undefined;
+    const open = await reach.openUnder(workflowId);
+    if (open?.memo[BY_ROW_MEMO] !== 'true') return undefined;
+    const keptFor = open.memo[OWNER_MEMO];
+    if (keptFor === undefined || keptFor === ownerHash) return open.runId;
+    // Once there was a row for it, the owner has had the answer: what the run minds next is anybody's.
+    const known = await leases.findMinded(tenant, key);
+    return known?.workflowRunId === open.runId ? open.runId : undefined;
+  }
+
+  /** Writes the row for the workflow that is open; undefined where that is about to close. */
+  async function openRow(
+    { tenant, actor, plan }: Caller,
+    request: Wanted,
+    { type, row, workflowId }: Holding,
+    run: { workflowRunId: string; acquisition: string },
+  ): Promise<Extract<Opened, { lease: LeaseRecord }> | undefined> {
+    const opened = await leases
+      .open({
+        tenant,
+        key: request.key,
+        ttlSeconds: grantedTtl(request.ttl, plan),
+        owner: request.owner ?? null,
+        retryFailed: request.retry_failed ?? false,
+        actor,
+        ...run,
+        ...row,
+      })
+      .catch(type === 'agentRun' ? unknownIfAway : unknownIfLost);
+    if (opened.kind !== 'run_closed') return opened;
+    // It has found its end, and closes as soon as a worker gets to it.
+    await reach.nudge(workflowId);
+    return undefined;
+  }
+
+  async function answerOf(
+    caller: Caller,
+    request: Wanted,
+    { kind, lease }: { kind: 'acquired' | 'taken'; lease: LeaseRecord },
+  ) {
+    if (kind === 'taken' && !isMine(lease, request)) return await polled(caller, lease);
+    verified.set(lease.leaseId, true);
+    return acquiredLease(lease, await charge(caller.tenant, kind === 'acquired' ? 1 : 0).catch(unknownIfAway));
+  }
+
+  /** Acquires the key for the workflow that is to mind it, or says who is ahead. */
+  async function acquireFor(caller: Caller, request: Wanted, holding: Holding, acquisition: string): Promise<Lease> {
+    const until = Date.now() + ACQUISITION_PATIENCE_MS;
+    for (let pause = 20; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       const answered = await fromRow(caller, request);
       if (answered !== undefined) return answered;
-      const other = acquiring.get(slot);
-      if (other !== undefined) {
-        await other.catch(() => undefined);
-        continue;
-      }
-      const mine = acquire(caller, request, holding);
-      acquiring.set(slot, mine);
-      const lease = await mine.finally(() => acquiring.delete(slot));
-      if (lease !== undefined) return lease;
-      await new Promise((resolve) => setTimeout(resolve, 20 * (tries + 1)));
+      const workflowRunId = await mindingRun(caller, request, holding);
+      const opened = workflowRunId && (await openRow(caller, request, holding, { workflowRunId, acquisition }));
+      if (opened) return await answerOf(caller, request, opened);
+      if (Date.now() + pause > until) throw new Refusal('unavailable');
+      await new Promise((resolve) => setTimeout(resolve, pause));
     }
-    throw new Refusal('unavailable');
   }
 
-  /** The lease as its holder may change it. */
-  async function heldBy({ tenant }: Caller, key: string, leaseId: string): Promise<LeaseRecord> {
-    const lease = await leases.find(tenant, key);
-    if (lease === undefined) throw new Refusal('lease_not_found', { key });
-    if (lease.leaseId !== leaseId) throw new Refusal('lease_mismatch', { key });
-    return lease;
+  /** A change as its holder is told of it. */
+  function changed(tenant: string, key: string, change: LeaseChange): LeaseRecord {
+    if (change.kind !== 'changed') throw new Refusal(`lease_${change.kind}`, { key });
+    void reach.nudge(workflowOf(tenant, change.lease));
+    return change.lease;
   }
 
-  async function update<Name extends Exclude<keyof LeaseCall, 'acquire'>, Answer>(
+  async function finish(
     { tenant, actor }: Caller,
-    { key, ofRun }: LeaseRecord,
-    name: Name,
-    call: LeaseCall[Name],
-  ): Promise<Answer> {
-    const handle = client.workflow.getHandle((ofRun ? runWorkflowId : leaseWorkflowId)(tenant, key));
-    const answer = await orOver(() =>
-      client.connection.withDeadline(Date.now() + UPDATE_TIMEOUT_MS, () =>
-        handle.executeUpdate<Answer, [LeaseCall[Name]]>(name, { args: [{ ...call, actor }] }),
-      ),
-    );
-    if (answer === undefined) throw new Refusal('lease_not_active', { key });
-    return answer;
-  }
-
-  /** Ends a lease; a repeat of the same ending is answered from the row. */
-  async function finish<Name extends 'complete' | 'fail' | 'cancel'>(
-    caller: Caller,
-    name: Name,
-    { key, ...call }: { key: string } & LeaseCall[Name],
+    { key, lease_id: leaseId }: { key: string; lease_id: string },
+    ending: LeaseEnding,
   ): Promise<LeaseState> {
-    const ended = (lease: LeaseRecord) => lease.state === endStates[name];
-    const lease = await heldBy(caller, key, call.lease_id);
-    if (ended(lease)) return endedLease(lease);
-    if (lease.state !== 'held') throw new Refusal('lease_not_active', { key });
-    try {
-      return await update<Name, LeaseState>(caller, lease, name, call as unknown as LeaseCall[Name]);
-    } catch (error) {
-      // Two equal endings at once: the one that came second finds the workflow closed by the first.
-      const now = await heldBy(caller, key, call.lease_id);
-      if (error instanceof Refusal && error.code === 'lease_not_active' && ended(now)) return endedLease(now);
-      throw error;
-    }
+    return endedLease(changed(tenant, key, await leases.finish(tenant, { key, leaseId, actor }, ending)));
   }
 
   return {
     /** Acquires the key, or says who is ahead: `acquired`, `polling`, `completed` or `failed`. */
     lease: (caller: Caller, request: LeaseRequest): Promise<Lease> =>
-      acquireFor(caller, request, {
-        type: 'lease',
-        workflowId: leaseWorkflowId(caller.tenant, request.key),
-        input: { ...inputOf(caller, request), ...(request.metadata && { metadata: request.metadata }) },
-      }),
+      acquireFor(
+        caller,
+        request,
+        {
+          type: 'lease',
+          workflowId: leaseWorkflowId(caller.tenant, request.key),
+          input: { ...inputOf(caller, request), by_row: true, ...(request.metadata && { metadata: request.metadata }) },
+          row: { metadata: request.metadata ?? null },
+          startDelaySeconds: FIRST_LOOK_SECONDS,
+        },
+        randomUUID(),
+      ),
 
-    /** The same for a run of several actions, which begins with the acquisition and ends the lease itself. */
+    /** The same for a run of several actions, which ends the lease itself. */
     run(caller: Caller, request: AgentRunRequest): Promise<Lease> {
       const { agent_id, run_id, actions, dry_run } = request.metadata ?? {};
-      const input = { ...inputOf(caller, request), agent_id, run_id, actions, dry_run };
+      const acquisition = randomUUID();
+      const input = { ...inputOf(caller, request), acquisition, agent_id, run_id, actions, dry_run };
+      const run = { runId: run_id ?? request.key, agentId: agent_id ?? null };
       const workflowId = runWorkflowId(caller.tenant, request.key);
-      return acquireFor(caller, request, { type: 'agentRun', workflowId, input: withoutAbsent(input) });
+      const holding: Holding = {
+        type: 'agentRun',
+        workflowId,
+        input: withoutAbsent(input),
+        row: { metadata: null, run },
+      };
+      return acquireFor(caller, request, holding, acquisition);
     },
 
-    async extend(caller: Caller, { key, lease_id, ttl }: ExtendRequest): Promise<ExtendAnswer> {
-      const lease = await heldBy(caller, key, lease_id);
-      if (lease.state !== 'held') throw new Refusal('lease_not_active', { key });
-      const granted = ttl === undefined ? {} : { ttl: grantedTtl(ttl, caller.plan) };
-      return await update<'extend', ExtendAnswer>(caller, lease, 'extend', { lease_id, ...granted });
+    async extend(
+      { tenant, actor, plan }: Caller,
+      { key, lease_id: leaseId, ttl }: ExtendRequest,
+    ): Promise<ExtendAnswer> {
+      const granted = ttl === undefined ? null : grantedTtl(ttl, plan);
+      const lease = changed(tenant, key, await leases.extend(tenant, { key, leaseId, actor }, granted));
+      return { ok: true, status: 'extended', key, ttl: lease.ttlSeconds, version: lease.version, fence: lease.fence };
     },
 
-    complete: (caller: Caller, request: CompleteRequest): Promise<LeaseState> => finish(caller, 'complete', request),
-    fail: (caller: Caller, request: FailRequest): Promise<LeaseState> => finish(caller, 'fail', request),
-    cancel: (caller: Caller, request: CancelRequest): Promise<LeaseState> => finish(caller, 'cancel', request),
+    complete: (caller: Caller, { result, result_hash, ...request }: CompleteRequest): Promise<LeaseState> =>
+      finish(caller, request, { state: 'completed', result: result ?? null, resultHash: result_hash ?? null }),
+    fail: (caller: Caller, { error_code, error_hash, ...request }: FailRequest): Promise<LeaseState> =>
+      finish(caller, request, { state: 'failed', errorCode: error_code, errorHash: error_hash ?? null }),
+    cancel: (caller: Caller, { reason, ...request }: CancelRequest): Promise<LeaseState> =>
+      finish(caller, request, { state: 'canceled', reason: reason ?? null }),
 
     async status({ tenant }: Caller, key: string): Promise<LeaseState> {
-      const lease = await leases.find(tenant, key);
+      const lease = await find(tenant, key);
       if (lease === undefined) throw new Refusal('lease_not_found', { key });
       return stateOf(lease);
     },
 
     async result({ tenant }: Caller, key: string): Promise<LeaseResult> {
-      const lease = await leases.find(tenant, key);
+      const lease = await find(tenant, key);
       if (lease === undefined) throw new Refusal('lease_not_found', { key });
       return resultOf(lease);
     },
   };
+}
+
+/** The lease is acquired, or its run goes on without this row: that nothing happened would not be true. */
+function unknownIfAway(error: unknown): never {
+  if (isDatabaseUnavailable(error)) throw new Refusal('outcome_unknown', {}, error);
+  throw error;
+}
+
+/** The workflow is there by now; whether the row is depends on what became of its transaction. */
+function unknownIfLost(error: unknown): never {
+  if (isDatabaseAnswerLost(error)) throw new Refusal('outcome_unknown', {}, error);
+  throw error;
 }
 
 /** What both kinds of lease are asked for with. */
@@ -230,24 +295,3 @@ const inputOf = ({ tenant, actor, plan }: Caller, request: Wanted) => ({
 
 const withoutAbsent = (input: { [Name in keyof AgentRunInput]: AgentRunInput[Name] | undefined }): AgentRunInput =>
   Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as unknown as AgentRunInput;
-
-const endStates = { complete: 'completed', fail: 'failed', cancel: 'canceled' } as const;
-
-/** An update's answer; undefined where the run is over or about to close, so that the row tells how it stands. */
-async function orOver<T>(update: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await update();
-  } catch (error) {
-    if (isWorkflowNotFound(error)) return undefined;
-    if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isTemporalUnavailable(error)) {
-      throw new Refusal('unavailable');
-    }
-    const failure = error instanceof WorkflowUpdateFailedError ? error.cause : undefined;
-    if (failure instanceof ApplicationFailure) {
-      const type = failure.type ?? '';
-      if (type === 'lease_not_active' || type === 'AcceptedUpdateCompletedWorkflow') return undefined;
-      if (isRefusalCode(type)) throw new Refusal(type);
-    }
-    throw asUnavailable(error);
-  }
-}

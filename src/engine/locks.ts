@@ -2,11 +2,13 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import type { KnownLock, LockCache } from '../cache/lock-cache.ts';
 import type { CheckLockAnswer, CheckLockInput, CheckLockRequest } from '../contracts/check-lock.ts';
+import { Refusal } from '../contracts/errors.ts';
 import { grantedTtl, type Plan } from '../domain/plan.ts';
 import { lockWorkflowId } from '../domain/workflow-id.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Recorder } from '../store/recorder.ts';
-import { asUnavailable } from './faults.ts';
+import { isWorkflowNotFound } from './faults.ts';
+import { read } from './rpc.ts';
 import { momentOfRun } from './run-id.ts';
 import type { Starter } from './start.ts';
 
@@ -77,21 +79,28 @@ export function createLocks({ start, client, cache, recorder, metrics }: LockDep
   /**
    * Nothing was promised to anybody yet, so a lock whose audit line could not be written is given back. One that has an
    * owner stays: a repeat by that owner may have been told that it has it, in the same moment, and gets it at any other.
+   * Says whether nothing is left of the lock.
    */
-  async function giveBack(tenant: string, key: string, runId: string): Promise<void> {
+  async function giveBack({ tenant, key, owner }: LockAsked, runId: string): Promise<boolean> {
+    if (owner !== undefined) return false;
     await cache.forget(tenant, key);
     const handle = client.workflow.getHandle(lockWorkflowId(tenant, key), runId);
-    await handle.terminate('its audit line could not be written').catch(() => undefined);
+    return await read(client, () => handle.terminate('its audit line could not be written')).then(
+      () => true,
+      (error: unknown) => isWorkflowNotFound(error),
+    );
   }
 
-  async function note({ tenant, key, owner, metadata, actor }: LockAsked, { mine, startedRun }: Held): Promise<void> {
+  async function note(asked: LockAsked, { mine, startedRun }: Held): Promise<void> {
+    const { tenant, key, metadata, actor } = asked;
     const entry = { tenant, type: mine ? 'locked' : 'duplicate', actor, key };
     try {
       if (startedRun === undefined) return await recorder.record(entry, mine ? 'locks_repeated' : 'duplicates');
       await recorder.record({ ...entry, ...(metadata && { detail: { metadata } }) }, 'locks_created');
     } catch (error) {
-      if (startedRun !== undefined && owner === undefined) await giveBack(tenant, key, startedRun);
-      throw error;
+      if (startedRun === undefined) throw error;
+      const isGone = await giveBack(asked, startedRun);
+      throw new Refusal(isGone ? 'unavailable' : 'outcome_unknown', {}, error);
     }
   }
 
@@ -99,7 +108,7 @@ export function createLocks({ start, client, cache, recorder, metrics }: LockDep
     /**
      * Takes the key for its time to live, or says that it is taken. Counted and audited before it answers.
      *
-     * @throws {Refusal} `unavailable`; then the key was not taken, or a repeat by the same owner gets it.
+     * @throws {Refusal} `unavailable`: the key was not taken; `outcome_unknown`: a repeat by the same owner gets it, if it was.
      */
     async check(asked: LockAsked): Promise<CheckLockAnswer> {
       const ttl = grantedTtl(asked.ttl, asked.plan);
@@ -139,10 +148,6 @@ async function describe(
   workflowId: string,
   runId: string,
 ): Promise<{ startedAt: string; owner: unknown }> {
-  try {
-    const { startTime, memo } = await client.workflow.getHandle(workflowId, runId).describe();
-    return { startedAt: startTime.toISOString(), owner: memo?.[OWNER_MEMO] };
-  } catch (error) {
-    throw asUnavailable(error);
-  }
+  const { startTime, memo } = await read(client, () => client.workflow.getHandle(workflowId, runId).describe());
+  return { startedAt: startTime.toISOString(), owner: memo?.[OWNER_MEMO] };
 }

@@ -1,11 +1,14 @@
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { defaultPayloadConverter, mapToPayloads } from '@temporalio/common';
 import { Refusal } from '../contracts/errors.ts';
 import { isConnected } from './connection.ts';
-import { asUnavailable } from './faults.ts';
+import { asUnavailable, isWorthRepeating, mayHaveArrived } from './faults.ts';
 import { enums, type temporal } from './proto.ts';
+import { PAUSES_MS } from './rpc.ts';
 import type { SearchAttributes } from './search-attributes.ts';
+import type { ServerClock } from './server-clock.ts';
 
 const { WorkflowIdConflictPolicy, WorkflowIdReusePolicy } = enums;
 
@@ -21,7 +24,7 @@ type Long = NonNullable<
 export interface Start {
   readonly type: string;
   readonly workflowId: string;
-  readonly input: unknown;
+  readonly input: object;
   /** A call that is repeated under the same id, as the connection does after a fault, starts once. */
   readonly requestId: string;
   readonly memo?: Record<string, string>;
@@ -45,6 +48,7 @@ export interface StarterDeps {
   readonly eagerClient?: Client | undefined;
   readonly taskQueue: string;
   readonly attributes: SearchAttributes;
+  readonly clock: ServerClock;
 }
 
 export type Starter = ReturnType<typeof createStarter>;
@@ -52,33 +56,65 @@ export type Starter = ReturnType<typeof createStarter>;
 /**
  * Starts a workflow, or attaches to the one that is open under its ID, in one call. The raw service is used because the
  * SDK's `start` does not say which of the two happened.
+ *
+ * A start ends in one of three ways: it was accepted; it was not (`unavailable`: no connection stood, or the server said no);
+ * or nobody knows, since its answer was lost. What nobody knows does not begin later: the input names the moment
+ * (`begin_before`, by Temporal's clock) after which its first step does nothing.
  */
 export const createStarter =
-  ({ client, eagerClient, taskQueue, attributes }: StarterDeps) =>
-  /** @throws {Refusal} `unavailable` when Temporal cannot be reached. */
+  ({ client, eagerClient, taskQueue, attributes, clock }: StarterDeps) =>
+  /** @throws {Refusal} `unavailable`, `outcome_unknown`. */
   async (start: Start): Promise<Started> => {
     const { namespace } = client.options;
-    const request = { ...requestOf(start), namespace, taskQueue: { name: taskQueue } };
+    const deadline = Date.now() + RPC_TIMEOUT_MS;
+    const request = { ...requestOf(start, clock.now() + RPC_TIMEOUT_MS), namespace, taskQueue: { name: taskQueue } };
     const searchAttributes = start.attributes && attributes.of(start.attributes);
     // The worker's connection goes on trying for seconds after we have answered 503: not the way to a server that is away.
     const eager = start.eager === true && eagerClient !== undefined && isConnected(client);
     const { connection, workflowService } = eager ? eagerClient : client;
-    const send = () =>
-      // https://docs.temporal.io/develop/worker-performance#eager-workflow-start
-      workflowService.startWorkflowExecution({ ...request, searchAttributes, requestEagerExecution: eager });
-    try {
-      const sent = connection.withDeadline(Date.now() + RPC_TIMEOUT_MS, send);
-      const { started, runId } = await (eager ? within(RPC_TIMEOUT_MS, sent) : sent);
+    const send = async () => {
+      const sentAt = Date.now();
+      const sent = connection.withDeadline(deadline, () =>
+        // https://docs.temporal.io/develop/worker-performance#eager-workflow-start
+        workflowService.startWorkflowExecution({ ...request, searchAttributes, requestEagerExecution: eager }),
+      );
+      const { started, runId } = await (eager ? within(deadline - sentAt, sent) : sent);
+      if (started) clock.observe(runId, sentAt, Date.now());
       return { started, runId };
-    } catch (error) {
-      throw asUnavailable(error);
-    }
+    };
+    return await persist(send, deadline, (error) => eager || mayHaveArrived(error));
   };
 
-const requestOf = (start: Start) => ({
+/** Sends until it is answered, or is to be given up. Under one request id a start that is repeated starts once. */
+async function persist<T>(
+  send: () => Promise<T>,
+  deadline: number,
+  mayHaveBegun: (error: unknown) => boolean,
+): Promise<T> {
+  let mayBegin = false;
+  for (let n = 0; ; n += 1) {
+    try {
+      return await send();
+    } catch (error) {
+      mayBegin ||= mayHaveBegun(error);
+      const pause = PAUSES_MS[n];
+      const isOver = pause === undefined || Date.now() + pause >= deadline || !isWorthRepeating(error);
+      if (isOver) throw refusalOf(error, mayBegin);
+      await sleep(pause);
+    }
+  }
+}
+
+/** What the caller may be told. A fault that is none of Temporal's being away stays what it is. */
+function refusalOf(error: unknown, mayBegin: boolean): unknown {
+  if (mayBegin) return new Refusal('outcome_unknown', {}, error);
+  return asUnavailable(error);
+}
+
+const requestOf = (start: Start, beginBefore: number) => ({
   workflowId: start.workflowId,
   workflowType: { name: start.type },
-  input: { payloads: [defaultPayloadConverter.toPayload(start.input)] },
+  input: { payloads: [defaultPayloadConverter.toPayload({ ...start.input, begin_before: Math.ceil(beginBefore) })] },
   requestId: start.requestId,
   identity,
   workflowIdReusePolicy: WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
@@ -92,7 +128,7 @@ const requestOf = (start: Start) => ({
 async function within<T>(milliseconds: number, call: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Refusal('unavailable')), milliseconds);
+    timer = setTimeout(() => reject(new Refusal('outcome_unknown')), milliseconds);
   });
   return await Promise.race([call, late]).finally(() => clearTimeout(timer));
 }

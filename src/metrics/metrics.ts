@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 import type { ActionAnswer, PolicyReason } from '../contracts/action.ts';
-import type { Outcome } from '../domain/answer.ts';
+import type { Conclusion } from '../domain/attempts.ts';
 
 /** What a call was answered; `refused` is a call of a tool that is not registered. */
 export type Decided = ActionAnswer['decision'] | 'refused';
@@ -65,7 +65,7 @@ export function createMetrics() {
     checked: (status: 'locked' | 'duplicate'): void => checks.inc({ status }),
 
     /** An attempt to call a tool came to an end. */
-    toolAnswered: (outcome: Outcome['kind'], milliseconds: number): void =>
+    toolAnswered: (outcome: Conclusion['kind'], milliseconds: number): void =>
       toolCalls.observe({ outcome }, milliseconds / 1000),
 
     /** A request was answered. */

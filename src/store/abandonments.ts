@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { type Abandon, orphaned, type PastAttempt } from '../domain/abandonment.ts';
 import type { ActionRecord } from '../domain/action.ts';
 import { actionColumns, findAction } from './actions.ts';
-import type { Database, Queries } from './database.ts';
+import { type Database, type Queries, transact } from './database.ts';
 import { type Settled, settle } from './settlements.ts';
 
 export const createAbandonments = (db: Database) => ({
@@ -11,19 +11,28 @@ export const createAbandonments = (db: Database) => ({
    * are locked as by a claim, so that no attempt begins in between. An action that has ended stays as it is.
    */
   abandon: (tenant: string, actionId: string, decide: Abandon): Promise<Settled> =>
-    db.transaction().execute((tx) => abandon(tx, tenant, actionId, decide)),
+    transact(db, (tx) => abandon(tx, tenant, actionId, decide)),
 });
 
-async function abandon(tx: Queries, tenant: string, actionId: string, decide: Abandon): Promise<Settled> {
-  const { rows } = await sql<ActionRecord & { agentEnabled: boolean }>`
-    select ${actionColumns}, g.is_enabled as "agentEnabled" from actions a
-    join agents g on g.tenant = a.tenant and g.agent_id = a.agent_id
-    where a.tenant = ${tenant} and a.action_id = ${actionId} and a.status in ('running', 'waiting_approval') for update of a for share of g
+/** {@link createAbandonments}' `abandon`, as part of a transaction. */
+export async function abandon(tx: Queries, tenant: string, actionId: string, decide: Abandon): Promise<Settled> {
+  const { rows } = await sql<ActionRecord & { agentEnabled: boolean; runIsOver: boolean }>`
+    with action as materialized (
+      select ${actionColumns}, a.run_key, a.run_lease_id from actions a where a.tenant = ${tenant} and a.action_id = ${actionId}
+        and a.status in ('running', 'waiting_approval') for update
+    ), agent as materialized (
+      select g.is_enabled from agents g join action a on g.tenant = ${tenant} and g.agent_id = a."agentId" for share of g
+    )
+    select action.*, coalesce((select is_enabled from agent), true) as "agentEnabled",
+           run_lease_id is not null and not exists (
+             select 1 from leases l where l.tenant = ${tenant} and l.key = run_key and l.lease_id = run_lease_id
+               and l.state = 'held') as "runIsOver"
+    from action
   `.execute(tx);
   const [row] = rows;
   if (row === undefined) return { action: await existing(tx, tenant, actionId), settled: false };
-  const { agentEnabled, ...action } = row;
-  const ending = decide({ agentEnabled, attempts: await attemptsOf(tx, actionId) });
+  const { agentEnabled, runIsOver, ...action } = row;
+  const ending = decide({ agentEnabled, runIsOver, attempts: await attemptsOf(tx, actionId) });
   if (ending === undefined) return { action, settled: false };
   return await settle(tx, tenant, action, ending);
 }

@@ -35,6 +35,19 @@ type RecalledRow = Partial<ActionRecord> & {
 type ListedRow = Omit<ActionRecord, 'result'> & { created_at: Date; done_at: Date | null };
 type DetailRow = ListedRow & Pick<ActionRecord, 'result'> & { attempts: Action['attempts'] | null };
 
+/** An action that has not ended, as the reconciler looks at it. */
+export interface OpenAction {
+  readonly tenant: string;
+  readonly actionId: string;
+  readonly workflowId: string;
+  readonly status: 'running' | 'waiting_approval';
+  /** Its agent is disabled. */
+  readonly stopped: boolean;
+  readonly ofRun: boolean;
+  /** A person has decided on it. */
+  readonly decided: boolean;
+}
+
 /** Makes the link to an action's workflow. */
 export type WorkflowLink = (workflowId: string) => string;
 
@@ -69,6 +82,39 @@ export const createActions = (db: Database) => ({
   /** One action of the tenant, as it stands. */
   async find(tenant: string, actionId: string): Promise<ActionRecord | undefined> {
     return await findAction(db, tenant, actionId);
+  },
+
+  /** Those of these actions that have rows, each of its own tenant. */
+  async findAll(
+    asked: ReadonlyArray<{ readonly tenant: string; readonly expecting: string | undefined }>,
+  ): Promise<ActionRecord[]> {
+    const wanted = asked.map(({ tenant, expecting }) => ({ tenant, id: expecting }));
+    const { rows } = await sql<ActionRecord>`
+      select ${actionColumns} from json_to_recordset(${JSON.stringify(wanted)}::json) as asked(tenant text, id text)
+      join actions a on a.action_id = asked.id and a.tenant = asked.tenant
+    `.execute(db);
+    return rows;
+  },
+
+  /** The latest execution of a workflow ID. */
+  async latest(tenant: string, workflowId: string): Promise<Recalled['previous']> {
+    const { rows } = await sql<NonNullable<Recalled['previous']>>`${latestExecution(tenant, workflowId)}`.execute(db);
+    return rows[0];
+  },
+
+  /** Actions that are under way or wait for a person, of all tenants, by their ids, those after `after`. */
+  async open(after: string, limit: number): Promise<OpenAction[]> {
+    const { rows } = await sql<OpenAction>`
+      select a.tenant, a.action_id as "actionId", a.workflow_id as "workflowId", a.status,
+             not coalesce(g.is_enabled, true) as stopped, a.of_run as "ofRun",
+             exists (select 1 from approvals p where p.action_id = a.action_id and p.status <> 'pending'
+               and p.n = (select max(n) from approvals where action_id = a.action_id)) as decided
+      from actions a left join agents g on g.tenant = a.tenant and g.agent_id = a.agent_id
+      where a.status in ('running', 'waiting_approval') and a.action_id > ${after}
+        and a.created_at < clock_timestamp() - interval '10 seconds'
+      order by a.action_id limit ${limit}
+    `.execute(db);
+    return rows;
   },
 
   /** A page of the tenant's actions, the latest first, by the moment they were ruled on. */
@@ -130,6 +176,7 @@ function itemOf(row: ListedRow, link: WorkflowLink): ActionItem {
   const { ok: _ok, allowed: _allowed, result: _result, ...answer } = answerOf({ ...row, result: null });
   return {
     ...answer,
+    policy_reason: row.policyReason,
     status: row.status,
     agent_id: row.agentId,
     tool: row.tool,

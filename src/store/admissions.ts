@@ -1,15 +1,18 @@
 import { sql } from 'kysely';
 import type { ActionAnswer, PolicyReason, RiskLevel } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
+import { impossible } from '../domain/abandonment.ts';
 import { type ActionRecord, answerOf, asRepeat, isOpen } from '../domain/action.ts';
 import type { Facts, Ruling } from '../domain/admission.ts';
 import { APPROVAL_SECONDS, approvalOfAction } from '../domain/approval.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { ruledOn } from '../domain/ruled-on.ts';
 import type { UsageKind } from '../domain/usage.ts';
-import { closeOrphan } from './abandonments.ts';
-import type { Database, Queries } from './database.ts';
-import { hourSlot, readFacts, today } from './facts.ts';
+import { abandon, closeOrphan } from './abandonments.ts';
+import { answerAccepted } from './accepted.ts';
+import { findAction } from './actions.ts';
+import { type Database, type Queries, transact } from './database.ts';
+import { hourSlot, type OfRun, readFacts, today } from './facts.ts';
 import { type AuditEntry, appendAudit, appendEvents, type TimelineEntry, touchRun } from './trail.ts';
 import { addOne } from './usage.ts';
 
@@ -24,7 +27,8 @@ export interface NewAction {
   readonly argsHash: string;
   readonly spendUsd: number | undefined;
   readonly runId: string;
-  readonly ofRun: boolean;
+  /** The run it is one of several of, which tells of its own end on the timeline. */
+  readonly ofRun: OfRun | null;
   readonly actor: string | null;
 }
 
@@ -36,12 +40,21 @@ export interface Admitted {
 }
 
 export const createAdmissions = (db: Database) => ({
-  /** What a ruling on a call would be made of now; nothing is locked or kept, no key is looked at. */
-  facts: async (call: Pick<NewAction, 'tenant' | 'agentId' | 'tool'>): Promise<Facts> => {
-    const facts = await readFacts(db, { ...call, actionId: '', workflowId: '' }, { lock: false });
+  /** What a ruling on a call would be made of now; nothing is locked or kept, and a key is looked at only where one is named. */
+  facts: async (
+    call: Pick<NewAction, 'tenant' | 'agentId' | 'tool'> & { readonly workflowId?: string },
+  ): Promise<Facts> => {
+    const facts = await readFacts(db, { workflowId: '', ...call, actionId: '', ofRun: null }, { lock: false });
     if (facts === undefined) throw new Error('facts without a lock are always there');
     return facts;
   },
+
+  /** Keeps a denial, for which no workflow is needed, on the record: its row, its line, its place on the timeline and its count. */
+  refuse: (action: NewAction, facts: Facts, ruling: Extract<Ruling, { kind: 'deny' }>): Promise<void> =>
+    transact(db, (tx) => refuse(tx, action, facts, ruling)),
+
+  /** The same for a call of a tool that is not there, which is no action. */
+  refuseUnknown: (action: NewAction): Promise<void> => transact(db, (tx) => noteUnknown(tx, action)),
 
   /**
    * Rules on an action and keeps the ruling, in one transaction: the hold, the count, the action's row and its audit
@@ -49,7 +62,7 @@ export const createAdmissions = (db: Database) => ({
    * no cap is exceeded at any instant. Repeating it for the same action changes nothing.
    */
   admit: (action: NewAction, rule: (facts: Facts) => Ruling): Promise<Admitted> =>
-    db.transaction().execute(async (tx) => {
+    transact(db, async (tx) => {
       let facts = (await readFacts(tx, action, { lock: true })) ?? (await openLedger(tx, action));
       let orphan: ActionRecord | undefined;
       if (facts.own === undefined && facts.previous !== undefined && isOpen(facts.previous.status)) {
@@ -61,7 +74,40 @@ export const createAdmissions = (db: Database) => ({
       await keep(tx, action, facts, ruling);
       return { ruling, facts, orphan };
     }),
+
+  /**
+   * Ends an action on the record that cannot be admitted, for a fault that would come again each time. Nothing of it is held
+   * or has left; one that has been admitted meanwhile is given up.
+   */
+  fail: (action: NewAction, error: string): Promise<ActionRecord> =>
+    transact(db, (tx) => failUnmade(tx, action, error)),
 });
+
+async function failUnmade(tx: Queries, action: NewAction, error: string): Promise<ActionRecord> {
+  const { tenant, actionId } = action;
+  const there = await findAction(tx, tenant, actionId);
+  if (there !== undefined) return (await abandon(tx, tenant, actionId, impossible(error))).action;
+  const row = {
+    status: 'failed',
+    reason: 'tool_error',
+    risk: 'low',
+    error,
+    toolScope: 'global',
+    spendMicros: 0,
+  } as const;
+  await sql`${insertAction(action, undefined, row)}`.execute(tx);
+  const audit = auditOf(action, {
+    type: 'action_failed',
+    decision: 'failed',
+    allowed: true,
+    policyReason: 'tool_error',
+  });
+  const entry: TimelineEntry = { type: 'tool_result', status: 'error', message: error };
+  await note(tx, action, [entry], 'ai_unsuccessful', { ...audit, riskLevel: 'low', detail: { error } });
+  const made = await findAction(tx, tenant, actionId);
+  if (made === undefined) throw new Error(`action ${actionId} is not in the store`);
+  return made;
+}
 
 /** The first action of an agent, or of its day, makes the rows that the others lock. */
 async function openLedger(tx: Queries, action: NewAction): Promise<Facts> {
@@ -79,13 +125,29 @@ async function keep(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling
   if (ruling.kind === 'allow') return await hold(tx, action, facts, ruling);
   if (ruling.kind === 'deny') return await refuse(tx, action, facts, ruling);
   if (ruling.kind === 'approval') return await wait(tx, action, facts, ruling);
-  if (ruling.kind === 'unknown_tool')
-    return await note(tx, action, [unknownTool], 'ai_unsuccessful', auditOf(action, { type: 'tool_not_found' }));
+  // Its run does not hold its key any more: what it would do, somebody else may be doing by now.
+  if (ruling.kind === 'run_over') return void (await failUnmade(tx, action, 'run_over'));
+  // Deleted while a person was asked: what waits has to end.
+  if (ruling.kind === 'unknown_tool' && facts.own !== undefined)
+    return void (await abandon(tx, action.tenant, action.actionId, impossible('tool_deleted')));
+  if (ruling.kind === 'unknown_tool') {
+    await answerAccepted(action.tenant, action, { refused: 'tool_not_found' }).execute(tx);
+    return await noteUnknown(tx, action);
+  }
+  if (ruling.kind === 'mismatch')
+    return void (await answerAccepted(action.tenant, action, { refused: 'idempotency_mismatch' }).execute(tx));
   if (ruling.kind === 'replay' || ruling.kind === 'in_doubt') {
-    const entry = repeatEntry(action, asRepeat(answerOf(ruling.previous)));
-    await sql`with counted as (${addOne(action.tenant, 'ai_repeats')}) ${appendAudit([entry])}`.execute(tx);
+    const { previous } = ruling;
+    const entry = repeatEntry(action, asRepeat(answerOf(previous)));
+    const accepted = answerAccepted(action.tenant, action, { answeredBy: previous.actionId });
+    await sql`
+      with counted as (${addOne(action.tenant, 'ai_repeats')}), accepted as (${accepted}) ${appendAudit([entry])}
+    `.execute(tx);
   }
 }
+
+const noteUnknown = (tx: Queries, action: NewAction): Promise<void> =>
+  note(tx, action, [unknownTool], 'ai_unsuccessful', auditOf(action, { type: 'tool_not_found' }));
 
 /** The audit line of a call that was answered with what another call of the same key had led to. */
 export const repeatEntry = (
@@ -99,7 +161,8 @@ export const repeatEntry = (
   agentId: action.agentId,
   tool: action.tool,
   actionId: answer.action_id,
-  allowed: answer.allowed,
+  // What the policy said of it, whatever came of the call.
+  allowed: answer.decision !== 'blocked',
   decision: answer.decision,
   policyReason: answer.policy_reason,
   policyVersion: answer.policy_version,
@@ -133,7 +196,7 @@ async function note(
   const entries: TimelineEntry[] = [
     runStarted,
     ...results,
-    ...(action.ofRun ? [] : [{ type: 'run_finished', status: results.at(-1)?.status ?? 'error' } as const]),
+    ...(action.ofRun !== null ? [] : [{ type: 'run_finished', status: results.at(-1)?.status ?? 'error' } as const]),
   ];
   await sql`
     with audited as (${appendAudit([audit])}), timeline as (${appendEvents(action, entries)}),
@@ -167,30 +230,39 @@ async function refuse(tx: Queries, action: NewAction, facts: Facts, ruling: Ruli
   );
 }
 
-/** Keeps a call that waits for a person: it holds its key, but neither money nor a place in the limits. */
+/**
+ * Keeps a call that waits for a person: it holds its key, but neither money nor a place in the limits. What is shown is kept
+ * with it; an earlier asking that showed something else is superseded.
+ */
 async function wait(
   tx: Queries,
   action: NewAction,
   facts: Facts,
   ruling: Ruling & { kind: 'approval' },
 ): Promise<void> {
-  const { toolScope, risk } = ruling;
-  const audit = auditOf(action, {
-    type: 'approval_requested',
-    policyReason: 'approval_required',
-    policyVersion: facts.policyVersion,
-    riskLevel: risk,
-  });
+  const { toolScope, risk, spendMicros } = ruling;
+  const { policyVersion, approval: earlier, tool } = facts;
+  const told = { policyReason: 'approval_required', policyVersion, riskLevel: risk } as const;
+  const audit = auditOf(action, { type: 'approval_requested', ...told });
+  const superseded = auditOf(action, { type: 'approval_superseded', ...told });
   const entries: TimelineEntry[] = [runStarted, { type: 'tool_call', status: 'waiting_approval' }];
   const digest = fingerprint({ agent_id: action.agentId, args: action.args, tool: action.tool });
+  const n = (earlier?.n ?? 0) + 1;
   await sql`
     with action as (
       ${insertAction(action, facts, { status: 'waiting_approval', reason: 'approval_required', risk, toolScope, spendMicros: 0 })}
-    ), audited as (${appendAudit([audit])}), timeline as (${appendEvents(action, entries)}),
-    run as (${touchRun(action, entries)})
-    insert into approvals (id, tenant, action_id, digest, expires_at)
-    values (${approvalOfAction(action.actionId)}, ${action.tenant}, ${action.actionId}, ${digest},
-            clock_timestamp() + make_interval(secs => ${sql.lit(APPROVAL_SECONDS)}))
+    ), earlier as (
+      update approvals set status = 'superseded', decided_at = coalesce(decided_at, clock_timestamp())
+      where action_id = ${action.actionId} and status in ('pending', 'approved')
+    ), audited as (${appendAudit(earlier?.status === 'approved' ? [superseded, audit] : [audit])}),
+    timeline as (${appendEvents(action, entries)}), asked as (
+      insert into approvals (id, tenant, action_id, n, digest, tool_version, target, spend_micros, policy_version, rule, expires_at)
+      values (${approvalOfAction(action.actionId, n)}, ${action.tenant}, ${action.actionId}, ${n}, ${digest},
+              ${tool?.version ?? 0}, ${tool?.target ?? ''}, ${spendMicros}, ${policyVersion}, 'require_approval',
+              clock_timestamp() + make_interval(secs => ${sql.lit(APPROVAL_SECONDS)}))
+      returning 1
+    )
+    ${touchRun(action, entries, sql`(select count(*) from asked) >= 0`)}
   `.execute(tx);
 }
 
@@ -207,44 +279,60 @@ async function hold(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling
     spendMicros,
   });
   const entries: TimelineEntry[] = [runStarted, { type: 'tool_call', status: 'running' }];
+  // Everything hangs on the action's row: one that has ended meanwhile holds nothing and has no line that says otherwise.
+  const admitted = sql`exists (select 1 from action)`;
   await sql`
-    with ledger as (
+    with action as (
+      ${insertAction(action, facts, { status: 'running', reason: 'ok', risk: 'low', toolScope, spendMicros })}
+      returning 1
+    ), ledger as (
       update agent_days set held_micros = held_micros + ${spendMicros}::bigint,
         hour_actions[${hourSlot}] = hour_actions[${hourSlot}] + 1,
         tool_calls = tool_calls || jsonb_build_object(${tool}::text, ${facts.used.toolCallsToday + 1}::integer)
-      where tenant = ${tenant} and agent_id = ${agentId} and day = ${today}
-    ), action as (
-      ${insertAction(action, facts, { status: 'running', reason: 'ok', risk: 'low', toolScope, spendMicros })}
-    ), audited as (${appendAudit([audit])}), timeline as (${appendEvents(action, entries)})
-    ${touchRun(action, entries)}
+      where tenant = ${tenant} and agent_id = ${agentId} and day = ${today} and ${admitted}
+      returning 1
+    ), audited as (${appendAudit([audit], admitted)}), timeline as (${appendEvents(action, entries, admitted)})
+    ${touchRun(action, entries, sql`exists (select 1 from ledger)`)}
   `.execute(tx);
 }
 
 interface NewRow {
-  readonly status: 'waiting_approval' | 'running' | 'blocked';
+  readonly status: 'waiting_approval' | 'running' | 'blocked' | 'failed';
   readonly reason: PolicyReason;
   readonly risk: RiskLevel;
   readonly condition?: string | null;
+  readonly error?: string;
   readonly toolScope: string;
   readonly spendMicros: number;
 }
 
-/** Writes the action's row, or brings the one that has waited for a person up to date. What is blocked takes no fence. */
-function insertAction(action: NewAction, facts: Facts, row: NewRow) {
-  const { status, reason, risk, condition = null, toolScope, spendMicros } = row;
-  const fence = status === 'blocked' ? null : (facts.previous?.fence ?? 0) + 1;
+/**
+ * Writes the action's row, or brings the one that has waited for a person up to date. What is blocked, or failed before it was
+ * admitted, takes no fence. `facts` are absent where they could not be had.
+ */
+function insertAction(action: NewAction, facts: Facts | undefined, row: NewRow) {
+  const { status, reason, risk, condition = null, error = null, toolScope, spendMicros } = row;
+  const { ofRun } = action;
+  const isOver = status === 'blocked' || status === 'failed';
+  const fence = isOver ? null : (facts?.previous?.fence ?? 0) + 1;
+  const policyVersion = facts?.policyVersion ?? null;
+  const result = error === null ? null : JSON.stringify({ error, http_status: null, detail: null });
   return sql`
-    insert into actions as a (action_id, tenant, workflow_id, agent_id, tool, tool_scope, args, args_hash, spend_micros, hold,
-                              ledger_day, status, policy_reason, policy_version, risk_level, fence, run_id, of_run, actor,
-                              condition, ruled_on, done_at)
+    insert into actions as a (action_id, tenant, workflow_id, agent_id, tool, tool_scope, tool_version, args, args_hash,
+                              spend_micros, hold, ledger_day, status, policy_reason, policy_version, gate_version, risk_level,
+                              fence, run_id, of_run, run_key, run_n, run_lease_id, run_fence, actor, condition, ruled_on,
+                              result, error, done_at)
     values (${action.actionId}, ${action.tenant}, ${action.workflowId}, ${action.agentId}, ${action.tool}, ${toolScope},
-            ${JSON.stringify(action.args)}, ${action.argsHash}, ${spendMicros}, ${status === 'running' ? 'held' : 'none'},
-            ${today}, ${status}, ${reason}, ${facts.policyVersion}, ${risk}, ${fence}, ${action.runId}, ${action.ofRun},
-            ${action.actor}, ${condition}, ${JSON.stringify(ruledOn(action, facts))},
-            case when ${status === 'blocked'} then clock_timestamp() end)
-    on conflict (action_id) do update set tool_scope = excluded.tool_scope, spend_micros = excluded.spend_micros,
-      hold = excluded.hold, ledger_day = excluded.ledger_day, status = excluded.status,
-      policy_reason = excluded.policy_reason, policy_version = excluded.policy_version, risk_level = excluded.risk_level,
-      condition = excluded.condition, ruled_on = excluded.ruled_on, done_at = excluded.done_at
+            ${facts?.tool?.version ?? null}, ${JSON.stringify(action.args)}, ${action.argsHash}, ${spendMicros},
+            ${status === 'running' ? 'held' : 'none'}, ${today}, ${status}, ${reason}, ${policyVersion}, ${policyVersion ?? 0},
+            ${risk}, ${fence}, ${action.runId}, ${ofRun !== null}, ${ofRun?.key ?? null}, ${ofRun?.n ?? null},
+            ${ofRun?.leaseId ?? null}, ${ofRun?.fence ?? null}, ${action.actor}, ${condition},
+            ${facts === undefined ? null : JSON.stringify(ruledOn(action, facts))}, ${result}::json, ${error},
+            case when ${isOver} then clock_timestamp() end)
+    on conflict (action_id) do update set tool_scope = excluded.tool_scope, tool_version = excluded.tool_version,
+      spend_micros = excluded.spend_micros, hold = excluded.hold, ledger_day = excluded.ledger_day, status = excluded.status,
+      policy_reason = excluded.policy_reason, policy_version = excluded.policy_version, gate_version = excluded.gate_version,
+      risk_level = excluded.risk_level, condition = excluded.condition, ruled_on = excluded.ruled_on,
+      result = excluded.result, error = excluded.error, done_at = excluded.done_at
     where a.status = 'waiting_approval'`;
 }

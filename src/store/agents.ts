@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { AgentLog, AgentMetrics, AgentStatus, MetricsPeriod } from '../contracts/agent.ts';
 import { toUsd } from '../domain/money.ts';
-import type { Database, Queries } from './database.ts';
+import { type Database, type Queries, transact } from './database.ts';
 import { appendAudit } from './trail.ts';
 
 type LogRow = Omit<AgentLog, 'ts' | 'spend_usd'> & { ts: Date; spend_micros: number };
@@ -31,7 +31,7 @@ export const createAgents = (db: Database) => ({
    * Disables the agent, known or not: once this has resolved, no claim of its actions succeeds. A repeat keeps the first
    * moment; its reason, if it has one, replaces the earlier.
    */
-  disable(tenant: string, agentId: string, { actor, reason }: Switching): Promise<AgentStatus> {
+  disable(tenant: string, agentId: string, { actor, reason }: Switching): Promise<AgentStatus & { running: Running }> {
     const change = sql`
       insert into agents as g (tenant, agent_id, is_enabled, disabled_reason, disabled_at)
       values (${tenant}, ${agentId}, false, ${reason}, clock_timestamp())
@@ -39,7 +39,10 @@ export const createAgents = (db: Database) => ({
         disabled_reason = coalesce(excluded.disabled_reason, case when g.is_enabled then null else g.disabled_reason end),
         disabled_at = case when g.is_enabled then excluded.disabled_at else g.disabled_at end
       where g.is_enabled or excluded.disabled_reason <> coalesce(g.disabled_reason, '')`;
-    return turn(db, { tenant, agentId, actor, reason, type: 'agent_disabled' }, change);
+    return transact(db, async (tx) => {
+      const status = await turn(tx, { tenant, agentId, actor, reason, type: 'agent_disabled' }, change);
+      return { ...status, running: await countRunning(tx, tenant, agentId) };
+    });
   },
 
   /** Enables the agent again; one that was never disabled stays as it is. */
@@ -47,7 +50,7 @@ export const createAgents = (db: Database) => ({
     const change = sql`
       update agents set is_enabled = true, disabled_reason = null, disabled_at = null
       where tenant = ${tenant} and agent_id = ${agentId} and not is_enabled`;
-    return turn(db, { tenant, agentId, actor, reason, type: 'agent_enabled' }, change);
+    return transact(db, (tx) => turn(tx, { tenant, agentId, actor, reason, type: 'agent_enabled' }, change));
   },
 
   /** At most `limit` actions that run or wait for a person, of the agent, by their ids, those after `after`. */
@@ -117,14 +120,30 @@ interface Turn {
 }
 
 /** Changes the switch with its audit line, which is there only if something changed, and reads it under the same lock. */
-const turn = (db: Database, { reason, ...entry }: Turn, change: ReturnType<typeof sql>): Promise<AgentStatus> =>
-  db.transaction().execute(async (tx) => {
-    const audit = { ...entry, ...(reason !== null && { detail: { reason } }) };
-    await sql`
-      with changed as (${change} returning 1) ${appendAudit([audit], sql`exists (select 1 from changed)`)}
-    `.execute(tx);
-    return await statusOf(tx, entry.tenant, entry.agentId);
-  });
+async function turn(tx: Queries, { reason, ...entry }: Turn, change: ReturnType<typeof sql>): Promise<AgentStatus> {
+  const audit = { ...entry, ...(reason !== null && { detail: { reason } }) };
+  await sql`
+    with changed as (${change} returning 1) ${appendAudit([audit], sql`exists (select 1 from changed)`)}
+  `.execute(tx);
+  return await statusOf(tx, entry.tenant, entry.agentId);
+}
+
+/** Actions of an agent that have not ended: those that wait, and those with an attempt that is out. */
+export interface Running {
+  readonly waiting: number;
+  readonly inFlight: number;
+}
+
+async function countRunning(tx: Queries, tenant: string, agentId: string): Promise<Running> {
+  const { rows } = await sql<Running>`
+    select count(*) filter (where not under_way) as waiting, count(*) filter (where under_way) as "inFlight"
+    from (
+      select exists (select 1 from attempts t where t.action_id = a.action_id and t.ended_at is null) as under_way
+      from actions a
+      where tenant = ${tenant} and agent_id = ${agentId} and status in ('running', 'waiting_approval')) open
+  `.execute(tx);
+  return rows[0] ?? { waiting: 0, inFlight: 0 };
+}
 
 async function statusOf(tx: Queries, tenant: string, agentId: string): Promise<AgentStatus> {
   const { rows } = await sql<StatusRow>`

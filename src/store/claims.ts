@@ -1,8 +1,11 @@
 import { sql } from 'kysely';
 import type { JsonObject } from '../contracts/common.ts';
+import { Policy } from '../contracts/policy.ts';
+import type { PastAttempt } from '../domain/abandonment.ts';
 import type { ActionRecord } from '../domain/action.ts';
+import { judgeLists, type Verdict } from '../domain/policy.ts';
 import { actionColumns } from './actions.ts';
-import type { Database } from './database.ts';
+import { type Database, type Queries, transact } from './database.ts';
 import type { SecretBox } from './secret-box.ts';
 import { secretPlace } from './tools.ts';
 
@@ -20,17 +23,41 @@ export interface CallableTool {
   readonly dedupTtl: number;
 }
 
+/** Which attempt is claimed, by whom. */
+export interface ClaimOf {
+  readonly tenant: string;
+  readonly actionId: string;
+  /** Counted from 1. */
+  readonly n: number;
+  /** Of the execution that claims: the same one may claim again, as long as it has not written a byte. */
+  readonly token: string;
+  /** It asks an idempotent tool, by the same key, what became of an action in doubt. */
+  readonly asking: boolean;
+}
+
+/** Why nothing may be sent. */
+export type Gate =
+  | { readonly kind: 'agent_disabled' | 'tool_disabled' | 'tool_deleted' | 'run_over' | 'superseded' }
+  | { readonly kind: 'list'; readonly verdict: Extract<Verdict, { kind: 'deny' }> };
+
 export type Claim =
-  | { readonly kind: 'claimed'; readonly action: ActionRecord; readonly args: JsonObject; readonly tool: CallableTool }
-  /** The action has ended, whoever ended it. */
+  | {
+      readonly kind: 'claimed';
+      readonly action: ActionRecord;
+      readonly args: JsonObject;
+      readonly tool: CallableTool;
+      /** The attempts before; one that an execution now lost has made under this very number is among them. */
+      readonly earlier: readonly PastAttempt[];
+    }
+  /** The action has ended, or is not in the state that is asked about. */
   | { readonly kind: 'over'; readonly action: ActionRecord }
-  /** The agent was disabled since admission. */
-  | { readonly kind: 'stopped'; readonly action: ActionRecord }
-  | { readonly kind: 'tool_gone'; readonly action: ActionRecord }
-  /** An earlier run of this attempt may have reached the tool, which may not be called twice. */
+  | { readonly kind: 'refused'; readonly action: ActionRecord; readonly gate: Gate }
+  /** An execution that is lost, or still at it, has claimed this attempt of a tool that may not be called twice. */
+  | { readonly kind: 'lost'; readonly action: ActionRecord }
+  /** An earlier attempt may have reached the tool, which may not be called twice any more. */
   | { readonly kind: 'doubtful'; readonly action: ActionRecord }
   /** This attempt has ended already, asking for another. */
-  | { readonly kind: 'ended'; readonly action: ActionRecord; readonly error: string | null };
+  | { readonly kind: 'ended'; readonly action: ActionRecord };
 
 interface ToolRow {
   url: string | null;
@@ -41,14 +68,15 @@ interface ToolRow {
   dedup_ttl: number;
 }
 
+type Found = 'claim' | 'over' | 'ended' | 'lost' | 'doubtful' | 'policy_changed' | Exclude<Gate['kind'], 'list'>;
+
 type ClaimRow = ActionRecord &
   ToolRow & {
     args: JsonObject;
-    is_enabled: boolean;
+    found: Found;
     claimed: boolean;
-    attempted: boolean;
-    ended_at: Date | null;
-    attempt_error: string | null;
+    earlier: PastAttempt[] | null;
+    policy_version: number;
     secret_cipher: Buffer;
     previous_cipher: Buffer | null;
   };
@@ -64,34 +92,21 @@ export function createClaims(db: Database, secrets: SecretBox) {
 
   return {
     /**
-     * Claims the `n`-th attempt of an action before its first byte leaves, in one statement that also sees to it that the
-     * agent is still enabled: its row is share-locked, so a disable that has committed stops every later claim. An open
-     * attempt can be claimed again only for a tool that is declared idempotent.
+     * Claims an attempt before its first byte leaves: the last gate. Under the locks of the action, its agent, its tool and its
+     * run's lease it looks once more at all that can say no: switches, the tool's declaration, the lists of the policy, the
+     * lease, and what was approved. An open attempt of another execution can be claimed again only for a tool that is declared
+     * idempotent. What can fail without sending, opening the secrets above all, happens before the claim is committed.
      */
-    async claim(tenant: string, actionId: string, n: number): Promise<Claim> {
-      const { rows } = await sql<ClaimRow>`
-      with action as (
-        select ${actionColumns}, a.args, g.is_enabled from actions a
-        join agents g on g.tenant = a.tenant and g.agent_id = a.agent_id
-        where a.tenant = ${tenant} and a.action_id = ${actionId} for update of a for share of g
-      ), tool as (
-        select t.url, t.status_url, t.secret_cipher, t.timeout_ms, t.max_retries, t.idempotent, t.dedup_ttl,
-               case when t.previous_until > now() then t.previous_cipher end as previous_cipher
-        from action a join tools t on t.tenant = ${tenant} and t.name = a.tool and t.scope_id = a."toolScope"
-      ), claimed as (
-        insert into attempts as old (action_id, n)
-        select a."actionId", ${n}::integer from action a cross join tool where a.is_enabled and a.status = 'running'
-        on conflict (action_id, n) do update set started_at = clock_timestamp()
-          where old.ended_at is null and (select idempotent from tool)
-        returning 1
-      )
-      select a.*, tool.*, exists (select 1 from claimed) as claimed, old.n is not null as attempted, old.ended_at, old.error as attempt_error
-      from action a left join tool on true left join attempts old on old.action_id = a."actionId" and old.n = ${n}::integer
-    `.execute(db);
-      const [row] = rows;
-      if (row === undefined) throw new Error(`action ${actionId} is not in the store`);
-      return judge(row, () => openSecrets(tenant, row, row));
-    },
+    claim: (of: ClaimOf): Promise<Claim> =>
+      transact(db, async (tx) => {
+        let row = await tryClaim(tx, of);
+        if (row.found === 'policy_changed') {
+          const verdict = await listsNow(tx, of.tenant, row);
+          if (verdict.kind === 'deny') return { kind: 'refused', action: row, gate: { kind: 'list', verdict } };
+          row = await tryClaim(tx, of);
+        }
+        return judge(row, () => openSecrets(of.tenant, row, row));
+      }),
 
     /** The tool an action was admitted for, unless it has been deleted since. */
     async toolOf(tenant: string, action: ActionRecord): Promise<CallableTool | undefined> {
@@ -108,6 +123,85 @@ export function createClaims(db: Database, secrets: SecretBox) {
   };
 }
 
+/**
+ * One statement, whose parts lock one after the other: action, agent, tool, lease (docs/concepts.md, "Locks"). It claims where
+ * nothing speaks against it, else it says what does.
+ */
+async function tryClaim(tx: Queries, { tenant, actionId, n, token, asking }: ClaimOf): Promise<ClaimRow> {
+  const { rows } = await sql<ClaimRow>`
+    with action as materialized (
+      select ${actionColumns}, a.args, a.gate_version, a.run_key, a.run_lease_id, a.tool_version from actions a
+      where a.tenant = ${tenant} and a.action_id = ${actionId} for update
+    ), agent as materialized (
+      select g.is_enabled, g.policy_version from agents g join action a on g.tenant = ${tenant} and g.agent_id = a."agentId"
+      for share of g
+    ), tool as materialized (
+      select t.url, t.status_url, t.secret_cipher, t.timeout_ms, t.max_retries, t.idempotent, t.dedup_ttl, t.enabled, t.version,
+             case when t.previous_until > now() then t.previous_cipher end as previous_cipher
+      from tools t join action a on t.tenant = ${tenant} and t.name = a.tool and t.scope_id = a."toolScope"
+      where (select count(*) from agent) >= 0 for share of t
+    ), lease as materialized (
+      select l.state, l.error_code from leases l
+      join action a on l.tenant = ${tenant} and l.key = a.run_key and l.lease_id = a.run_lease_id
+      where (select count(*) from tool) >= 0 for share of l
+    ), past as materialized (
+      select n, ended_at, may_have_acted, error, token from attempts
+      where action_id = ${actionId} and (select count(*) from lease) >= 0
+    ), own as (
+      select * from past where n = ${n}::integer
+    ), ruled as materialized (
+      select case
+        when a.status <> ${asking ? 'in_doubt' : 'running'} then 'over'
+        when exists (select 1 from own where ended_at is not null) then 'ended'
+        when not exists (select 1 from tool) then 'tool_deleted'
+        when exists (select 1 from own where token is distinct from ${token}) and not (select idempotent from tool)
+          then 'lost'
+        when not coalesce((select is_enabled from agent), true) then 'agent_disabled'
+        when not (select enabled from tool) then 'tool_disabled'
+        when a.run_lease_id is not null and not exists (
+          select 1 from lease where state = 'held' or (${asking} and state = 'failed' and error_code = 'in_doubt'))
+          then 'run_over'
+        when a.tool_version is distinct from (select version from tool) and exists (
+          select 1 from approvals where action_id = ${actionId} and status = 'approved') then 'superseded'
+        when coalesce((select policy_version from agent), 0) <> coalesce(a.gate_version, 0) then 'policy_changed'
+        when not (select idempotent from tool) and exists (
+          select 1 from past where n <> ${n}::integer and (may_have_acted or ended_at is null)) then 'doubtful'
+        else 'claim' end as found
+      from action a
+    ), claimed as (
+      insert into attempts as old (action_id, n, token)
+      select ${actionId}, ${n}::integer, ${token} from ruled where found = 'claim'
+      on conflict (action_id, n) do update set started_at = clock_timestamp(), token = excluded.token,
+          may_have_acted = old.may_have_acted or old.token is distinct from excluded.token
+        where old.ended_at is null and (old.token = excluded.token or (select idempotent from tool))
+      returning 1
+    )
+    select a.*, tool.*, ruled.found, exists (select 1 from claimed) as claimed,
+           coalesce((select policy_version from agent), 0) as policy_version, (
+             select json_agg(json_build_object('ended', ended_at is not null, 'mayHaveActed', may_have_acted, 'error', error)
+                             order by n)
+             from past where n < ${n}::integer or token is distinct from ${token} or may_have_acted) as earlier
+    from action a cross join ruled left join tool on true
+  `.execute(tx);
+  const [row] = rows;
+  if (row === undefined) throw new Error(`action ${actionId} is not in the store`);
+  return row;
+}
+
+/**
+ * What the lists of the policy now say of the tool. A statement of its own, after the agent's row is locked, which whoever
+ * stores a policy changes too: what it reads stays so until this transaction ends.
+ */
+async function listsNow(tx: Queries, tenant: string, { agentId, actionId, tool, policy_version }: ClaimRow) {
+  const { rows } = await sql<{ policy: unknown }>`
+    with passed as (
+      update actions set gate_version = ${policy_version} where tenant = ${tenant} and action_id = ${actionId}
+    )
+    select policy from policies where tenant = ${tenant} and agent_id = ${agentId} and version = ${policy_version}
+  `.execute(tx);
+  return judgeLists(tool, rows[0] === undefined ? {} : Policy.parse(rows[0].policy));
+}
+
 interface Ciphers {
   readonly secret_cipher: Buffer;
   readonly previous_cipher: Buffer | null;
@@ -116,13 +210,21 @@ type Secrets = Pick<CallableTool, 'secret' | 'nextSecret'>;
 
 function judge(row: ClaimRow, open: () => Secrets): Claim {
   const action: ActionRecord = row;
-  if (row.status !== 'running') return { kind: 'over', action };
-  if (row.claimed) return { kind: 'claimed', action, args: row.args, tool: toTool(row, open()) };
-  if (row.ended_at !== null) return { kind: 'ended', action, error: row.attempt_error };
-  if (row.attempted) return { kind: 'doubtful', action };
-  if (!row.is_enabled) return { kind: 'stopped', action };
-  // The tool is there and nothing was claimed: another run of this attempt was quicker, too late for our snapshot to see.
-  return { kind: row.url === null ? 'tool_gone' : 'doubtful', action };
+  switch (row.found) {
+    case 'claim':
+      // Another execution of this attempt was quicker, too late for our snapshot to see.
+      if (!row.claimed) return { kind: row.idempotent ? 'ended' : 'lost', action };
+      return { kind: 'claimed', action, args: row.args, tool: toTool(row, open()), earlier: row.earlier ?? [] };
+    case 'over':
+    case 'ended':
+    case 'lost':
+    case 'doubtful':
+      return { kind: row.found, action };
+    case 'policy_changed':
+      throw new Error(`the policy of action ${action.actionId} changed under its lock`);
+    default:
+      return { kind: 'refused', action, gate: { kind: row.found } };
+  }
 }
 
 const toTool = (row: ToolRow, secrets: Secrets): CallableTool => ({

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { Schema } from './schema.ts';
@@ -73,19 +74,60 @@ export function openDatabase(url: string, poolSize: number): Database {
   return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
 }
 
+/** A deadlock or a serialization failure is over with the statement or transaction that lost: PostgreSQL has undone it. */
+const LOST_TO_ANOTHER = new Set(['40P01', '40001']);
+const MAX_REPEATS = 5;
+
+const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+
+/** Does the work again, up to five times, where it lost to another transaction: nobody outside needs to hear of that. */
+export async function repeated<T>(work: () => Promise<T>): Promise<T> {
+  for (let n = 1; ; n += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (n >= MAX_REPEATS || !LOST_TO_ANOTHER.has(codeOf(error))) throw error;
+      await sleep(Math.random() * 20 * n);
+    }
+  }
+}
+
+/**
+ * A transaction, repeated where it lost to another. Locks are taken in the one order of `docs/concepts.md` ("Locks"), so that
+ * none should.
+ */
+export const transact = <T>(db: Database, work: (tx: Transaction<Schema>) => Promise<T>): Promise<T> =>
+  repeated(() => db.transaction().execute(work));
+
 /**
  * Nothing was done, and the same again may well succeed: connection lost, refused or timed out, a server that is starting,
  * stopping or full, a statement given up for its time or for another's locks (SQLSTATE classes 08, 40, 53 and 57).
  */
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const code = codeOf(error);
   return (
     /^(08|40|53|57)/.test(code) ||
     code === '25P03' ||
+    code === '55P03' ||
     ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH'].includes(code) ||
     /connection terminated|timeout exceeded when trying to connect|not queryable|Client was closed|the database system is/i.test(
       error.message,
     )
+  );
+}
+
+/**
+ * The connection was lost with something on its way: whether it was committed is not known. Every other failure of
+ * {@link isDatabaseUnavailable} is of a connection that could not be had, or of a statement that PostgreSQL has undone.
+ */
+export function isDatabaseAnswerLost(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = codeOf(error);
+  return (
+    /^(08|57P0[12])/.test(code) ||
+    ['ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code) ||
+    /connection terminated(?! due to connection timeout)|not queryable|Client was closed/i.test(error.message)
   );
 }

@@ -4,7 +4,7 @@ import type { JsonObject } from '../contracts/common.ts';
 import type { LeaseEnding } from '../contracts/lease.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { blocksAcquisition, LEASE_MEMORY_DAYS, type LeaseRecord } from '../domain/lease.ts';
-import type { Database, Queries } from './database.ts';
+import { type Database, type Queries, transact } from './database.ts';
 import { type AuditEntry, appendAudit, type Timeline, tell } from './trail.ts';
 import { addOne, addUsage, type Counted } from './usage.ts';
 
@@ -19,8 +19,10 @@ export interface Acquisition {
   readonly actor: string | null;
   /** The timeline of a run that wants the lease for its actions. */
   readonly run?: RunTimeline;
-  /** The run of the lease workflow that asks; asking twice in one run acquires once. */
+  /** The run of the workflow that is to mind the lease. */
   readonly workflowRunId: string;
+  /** Of the request that asks: asking again under it is no other holder, and acquires once. */
+  readonly acquisition: string;
 }
 
 export interface RunTimeline {
@@ -29,8 +31,9 @@ export interface RunTimeline {
 }
 
 export type Opened =
-  | { readonly kind: 'acquired'; readonly lease: LeaseRecord }
-  | { readonly kind: 'taken'; readonly lease: LeaseRecord };
+  | { readonly kind: 'acquired' | 'taken'; readonly lease: LeaseRecord; readonly mindedBy: string }
+  /** The run that was to mind the lease has found its end already: another one has to be started. */
+  | { readonly kind: 'run_closed' };
 
 export type LeaseChange =
   | { readonly kind: 'changed'; readonly lease: LeaseRecord }
@@ -40,13 +43,20 @@ type LeaseRow = Omit<LeaseRecord, 'firstSeenAt' | 'doneAt'> & {
   firstSeenAt: Date;
   doneAt: Date | null;
   workflowRunId: string;
+  acquisition: string | null;
+  runOpen: boolean;
+  begunFence: number;
+  runId: string | null;
+  runAgentId: string | null;
   /** Held in the row, but its time has passed. */
   overdue: boolean;
 };
 
 // A held lease whose time has passed is expired from that moment on, whoever gets round to writing it down.
 const columns = sql`
-  l.key, l.fence, l.of_run as "ofRun", l.lease_id as "leaseId", l.workflow_run_id as "workflowRunId", l.owner, l.version, l.ttl as "ttlSeconds",
+  l.key, l.fence, l.of_run as "ofRun", l.lease_id as "leaseId", l.workflow_run_id as "workflowRunId",
+  l.acquisition, l.run_open as "runOpen", l.begun_fence as "begunFence", l.run_id as "runId",
+  l.run_agent_id as "runAgentId", l.owner, l.version, l.ttl as "ttlSeconds",
   l.result, l.result_hash as "resultHash", l.error_code as "errorCode", l.first_seen_at as "firstSeenAt",
   l.state = 'held' and l.expires_at <= clock_timestamp() as overdue,
   case when l.state = 'held' and l.expires_at <= clock_timestamp() then 'expired' else l.state end as state,
@@ -55,8 +65,21 @@ const columns = sql`
     else 0 end as "ttlLeftSeconds",
   coalesce(l.done_at, l.expires_at) > clock_timestamp() - make_interval(days => ${sql.lit(LEASE_MEMORY_DAYS)}) as remembered`;
 
-const toRecord = ({ workflowRunId: _run, overdue: _overdue, ...row }: LeaseRow): LeaseRecord => ({
-  ...row,
+const toRecord = (row: LeaseRow): LeaseRecord => ({
+  key: row.key,
+  fence: row.fence,
+  ofRun: row.ofRun,
+  leaseId: row.leaseId,
+  owner: row.owner,
+  state: row.state,
+  version: row.version,
+  ttlSeconds: row.ttlSeconds,
+  ttlLeftSeconds: row.ttlLeftSeconds,
+  result: row.result,
+  resultHash: row.resultHash,
+  errorCode: row.errorCode,
+  remembered: row.remembered,
+  begunFence: row.begunFence,
   firstSeenAt: row.firstSeenAt.toISOString(),
   doneAt: row.doneAt?.toISOString() ?? null,
 });
@@ -70,28 +93,29 @@ export const createLeases = (db: Database) => ({
     return row?.remembered ? toRecord(row) : undefined;
   },
 
-  /** Acquires the key, with the next fence, unless its lease is held or its outcome final. */
-  open: (wanted: Acquisition): Promise<Opened> =>
-    db.transaction().execute(async (tx) => {
-      await sql`select pg_advisory_xact_lock(hashtextextended(${`lease/${wanted.tenant}/${wanted.key}`}, 0))`.execute(
-        tx,
-      );
-      const row = await read(tx, wanted.tenant, wanted.key);
-      if (row !== undefined) {
-        const lease = toRecord(row);
-        if (row.workflowRunId === wanted.workflowRunId) return { kind: 'acquired', lease };
-        if (blocksAcquisition(lease, wanted.retryFailed)) return { kind: 'taken', lease };
-        if (row.overdue) await noteExpiry(tx, wanted.tenant, lease);
-      }
-      return { kind: 'acquired', lease: await acquire(tx, wanted) };
-    }),
+  /** The lease of a key, with the run that minds it, however long ago it ended. */
+  async findMinded(tenant: string, key: string): Promise<{ lease: LeaseRecord; workflowRunId: string } | undefined> {
+    const row = await read(db, tenant, key);
+    return row && { lease: toRecord(row), workflowRunId: row.workflowRunId };
+  },
 
   /**
-   * Gives the holder `ttlSeconds` more from now (its own ttl where null). `version` is the one it will have, so that a
-   * repeated activity extends once.
+   * Acquires the key, with the next fence, unless its lease is held or its outcome final. The row is locked when it is read:
+   * a lease and a run that want one key take turns here, and so do its holder and who waits for its end.
    */
-  extend(tenant: string, held: Held, ttlSeconds: number | null, version: number): Promise<LeaseChange> {
-    const set = sql`version = ${version}, ttl = coalesce(${ttlSeconds}::integer, l.ttl),
+  open: (wanted: Acquisition): Promise<Opened> =>
+    transact(db, async (tx) => {
+      await lockKey(tx, wanted.tenant, wanted.key);
+      const row = await read(tx, wanted.tenant, wanted.key, { lock: true });
+      const found = row && standingFor(row, wanted);
+      if (found !== undefined) return found;
+      if (row?.overdue) await noteExpiry(tx, wanted.tenant, toRecord(row));
+      return { kind: 'acquired', ...(await acquire(tx, wanted, row && toRecord(row))) };
+    }),
+
+  /** Gives the holder `ttlSeconds` more from now (its own ttl where null). */
+  extend(tenant: string, held: Held, ttlSeconds: number | null): Promise<LeaseChange> {
+    const set = sql`version = l.version + 1, ttl = coalesce(${ttlSeconds}::integer, l.ttl),
       expires_at = clock_timestamp() + make_interval(secs => coalesce(${ttlSeconds}::integer, l.ttl))`;
     return change(db, tenant, held, set, { type: 'ai_extended' }, []);
   },
@@ -106,21 +130,90 @@ export const createLeases = (db: Database) => ({
     return row && toRecord(row);
   },
 
-  /** Closes a lease whose time has passed; `not_active` while it has not. */
-  async expire(tenant: string, key: string, leaseId: string): Promise<LeaseRecord | undefined> {
-    await sql`
-      with lease as (
-        update leases set state = 'expired', done_at = expires_at
-        where tenant = ${tenant} and key = ${key} and lease_id = ${leaseId} and state = 'held'
-          and expires_at <= clock_timestamp()
-        returning 1
-      ), counted as (${addOne(tenant, 'ai_failed', sql`exists (select 1 from lease)`)})
-      ${appendAudit([expiryEntry(tenant, key)], sql`exists (select 1 from lease)`)}
+  /**
+   * How the lease stands that a run of a workflow minds, closing it if its time has passed. A run that hears that it is over is
+   * taken at its word: from now on no lease is given into its care.
+   */
+  look: (tenant: string, key: string, workflowRunId: string): Promise<LeaseRecord | undefined> =>
+    transact(db, async (tx) => {
+      await lockKey(tx, tenant, key);
+      const row = await read(tx, tenant, key, { lock: true });
+      if (row === undefined || row.workflowRunId !== workflowRunId) return undefined;
+      if (row.overdue) await expire(tx, tenant, key, row.leaseId);
+      if (row.state !== 'held')
+        await sql`
+        update leases set run_open = false where tenant = ${tenant} and key = ${key}`.execute(tx);
+      return toRecord(row);
+    }),
+
+  /** Ends a lease whose workflow is gone, since an operator terminated it: as if it had been canceled, its timeline too. */
+  orphan: (tenant: string, key: string, leaseId: string): Promise<LeaseChange> =>
+    transact(db, async (tx) => {
+      const row = await read(tx, tenant, key, { lock: true });
+      const ending: LeaseEnding = { state: 'canceled', reason: 'workflow_gone' };
+      const change = await finish(tx, tenant, { key, leaseId, actor: null }, ending);
+      if (change.kind === 'changed' && row !== undefined && row.runId !== null) {
+        const run = timelineOf(
+          { tenant, workflowRunId: row.workflowRunId },
+          { runId: row.runId, agentId: row.runAgentId },
+        );
+        await tell(tx, run, { type: 'run_finished', status: 'canceled' });
+      }
+      return change;
+    }),
+
+  /** At most `limit` leases that are held in their rows, behind a key, for who looks whether their workflows are there. */
+  async held(after: { tenant: string; key: string }, limit: number): Promise<HeldRow[]> {
+    const { rows } = await sql<HeldRow>`
+      select tenant, key, lease_id as "leaseId", workflow_run_id as "workflowRunId", of_run as "ofRun",
+             expires_at <= clock_timestamp() as overdue
+      from leases where state = 'held' and (tenant, key) > (${after.tenant}, ${after.key})
+        and first_seen_at < clock_timestamp() - interval '30 seconds'
+      order by tenant, key limit ${limit}
     `.execute(db);
-    const row = await read(db, tenant, key);
-    return row && toRecord(row);
+    return rows;
   },
+
+  /** Closes a lease whose time has passed and which no workflow minds any more. */
+  expire: (tenant: string, key: string, leaseId: string): Promise<unknown> => expire(db, tenant, key, leaseId),
 });
+
+/** Why a key is not to be had as it stands, or that this very request has it already; undefined where it can be acquired. */
+function standingFor(row: LeaseRow, wanted: Acquisition): Opened | undefined {
+  const lease = toRecord(row);
+  const found = { lease, mindedBy: row.workflowRunId };
+  const isSameRun = row.workflowRunId === wanted.workflowRunId;
+  const isMine = row.acquisition === wanted.acquisition && (row.state === 'held' || isSameRun);
+  if (isMine) return { kind: 'acquired', ...found };
+  if (blocksAcquisition(lease, wanted.retryFailed)) return { kind: 'taken', ...found };
+  // A run of actions minds the one lease that it was started for.
+  const isUsedUp = !row.runOpen || row.ofRun || wanted.run !== undefined;
+  return isSameRun && isUsedUp ? { kind: 'run_closed' } : undefined;
+}
+
+export interface HeldRow {
+  readonly tenant: string;
+  readonly key: string;
+  readonly leaseId: string;
+  readonly workflowRunId: string;
+  readonly ofRun: boolean;
+  readonly overdue: boolean;
+}
+
+/** Also while the key has no row yet. */
+const lockKey = (tx: Queries, tenant: string, key: string) =>
+  sql`select pg_advisory_xact_lock(hashtextextended(${`lease/${tenant}/${key}`}, 0))`.execute(tx);
+
+const expire = (db: Queries, tenant: string, key: string, leaseId: string) =>
+  sql`
+    with lease as (
+      update leases set state = 'expired', done_at = expires_at
+      where tenant = ${tenant} and key = ${key} and lease_id = ${leaseId} and state = 'held'
+        and expires_at <= clock_timestamp()
+      returning 1
+    ), counted as (${addOne(tenant, 'ai_failed', sql`exists (select 1 from lease)`)})
+    ${appendAudit([expiryEntry(tenant, key)], sql`exists (select 1 from lease)`)}
+  `.execute(db);
 
 export interface Held {
   readonly key: string;
@@ -152,35 +245,46 @@ export const timelineOf = (
   { runId, agentId }: RunTimeline,
 ): Timeline => ({ tenant, runId, agentId, tool: null, actionId: workflowRunId });
 
-async function read(db: Queries, tenant: string, key: string): Promise<LeaseRow | undefined> {
+async function read(db: Queries, tenant: string, key: string, { lock = false } = {}): Promise<LeaseRow | undefined> {
   const { rows } = await sql<LeaseRow>`
-    select ${columns} from leases l where l.tenant = ${tenant} and l.key = ${key}
+    select ${columns} from leases l where l.tenant = ${tenant} and l.key = ${key} ${lock ? sql`for update` : sql``}
   `.execute(db);
   return rows[0];
 }
 
-async function acquire(tx: Queries, wanted: Acquisition): Promise<LeaseRecord> {
+/**
+ * A run that is gone on with, after a failure, a doubt or a lost worker, is the same undertaking: what it has made already stays
+ * made (contract, section 14). Anything else begins anew.
+ */
+const goesOn = (before: LeaseRecord | undefined): before is LeaseRecord =>
+  before?.ofRun === true && before.remembered && before.state !== 'completed';
+
+async function acquire(tx: Queries, wanted: Acquisition, before: LeaseRecord | undefined) {
   const { tenant, key } = wanted;
   const entry: AuditEntry = { tenant, type: 'ai_acquired', actor: wanted.actor, key };
-  if (wanted.run !== undefined)
-    await tell(tx, timelineOf(wanted, wanted.run), { type: 'run_started', status: 'running' });
+  const begunFence = wanted.run !== undefined && goesOn(before) ? before.begunFence : (before?.fence ?? 0) + 1;
   const { rows } = await sql<LeaseRow>`
     with audited as (${appendAudit([entry])}), counted as (${addOne(tenant, 'ai_acquired')}), l as (
-      insert into leases as old (tenant, key, fence, state, lease_id, workflow_run_id, of_run, owner, version, ttl,
-                                 metadata, first_seen_at, expires_at)
-      values (${tenant}, ${key}, 1, 'held', ${newLeaseId()}, ${wanted.workflowRunId},
-              ${wanted.run !== undefined}, ${wanted.owner}, 1, ${wanted.ttlSeconds},
+      insert into leases as old (tenant, key, fence, state, lease_id, workflow_run_id, acquisition, begun_fence, of_run, run_id,
+                                 run_agent_id, owner, version, ttl, metadata, first_seen_at, expires_at)
+      values (${tenant}, ${key}, 1, 'held', ${newLeaseId()}, ${wanted.workflowRunId}, ${wanted.acquisition},
+              ${begunFence}, ${wanted.run !== undefined}, ${wanted.run?.runId ?? null}, ${wanted.run?.agentId ?? null},
+              ${wanted.owner}, 1, ${wanted.ttlSeconds},
               ${wanted.metadata === null ? null : JSON.stringify(wanted.metadata)}, clock_timestamp(),
               clock_timestamp() + make_interval(secs => ${wanted.ttlSeconds}))
       on conflict (tenant, key) do update set fence = old.fence + 1, state = 'held', lease_id = excluded.lease_id,
-        workflow_run_id = excluded.workflow_run_id, of_run = excluded.of_run, owner = excluded.owner, version = 1, ttl = excluded.ttl,
+        workflow_run_id = excluded.workflow_run_id, acquisition = excluded.acquisition, run_open = true,
+        begun_fence = excluded.begun_fence, of_run = excluded.of_run, run_id = excluded.run_id,
+        run_agent_id = excluded.run_agent_id, owner = excluded.owner, version = 1, ttl = excluded.ttl,
         metadata = excluded.metadata, first_seen_at = excluded.first_seen_at, expires_at = excluded.expires_at,
         done_at = null, result = null, result_hash = null, error_code = null, error_hash = null
       returning *
     )
     select ${columns} from l
   `.execute(tx);
-  return toRecord(rows[0] as LeaseRow);
+  if (wanted.run !== undefined)
+    await tell(tx, timelineOf(wanted, wanted.run), { type: 'run_started', status: 'running' });
+  return { lease: toRecord(rows[0] as LeaseRow), mindedBy: wanted.workflowRunId };
 }
 
 const expiryEntry = (tenant: string, key: string): AuditEntry => ({
@@ -237,6 +341,6 @@ async function change(
   `.execute(db);
   if (rows[0] !== undefined) return { kind: 'changed', lease: toRecord(rows[0]) };
   const row = await read(db, tenant, held.key);
-  if (row === undefined) return { kind: 'not_found' };
+  if (row === undefined || !row.remembered) return { kind: 'not_found' };
   return { kind: row.leaseId === held.leaseId ? 'not_active' : 'mismatch' };
 }

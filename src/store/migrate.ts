@@ -10,6 +10,7 @@ import * as agentRuns from './migrations/0007-agent-runs.ts';
 import * as decisions from './migrations/0008-decisions.ts';
 import * as approvals from './migrations/0009-approvals.ts';
 import * as secretRotation from './migrations/0010-secret-rotation.ts';
+import * as proof from './migrations/0011-proof.ts';
 
 /** In the order of their names; a name that has run somewhere is never changed. */
 const migrations: Record<string, Migration> = {
@@ -23,6 +24,7 @@ const migrations: Record<string, Migration> = {
   '0008-decisions': decisions,
   '0009-approvals': approvals,
   '0010-secret-rotation': secretRotation,
+  '0011-proof': proof,
 };
 
 /**

@@ -11,6 +11,10 @@ export const momentAt = (micros: number) => sql`(timestamptz 'epoch' + ${micros}
 export const behind = (columns: RawBuilder<unknown>, { micros }: Position, id: RawBuilder<unknown>) =>
   sql`(${columns}) < (${momentAt(micros)}, ${id})`;
 
+/** What lies behind a position in an order of a number and an id, ascending. */
+export const behindAscending = (columns: RawBuilder<unknown>, { micros, id }: Position) =>
+  sql`(${columns}) > (${micros}::bigint, ${id})`;
+
 /** Every condition that there is, for a WHERE. */
 export const all = (conditions: ReadonlyArray<RawBuilder<unknown> | undefined>) =>
   sql.join(

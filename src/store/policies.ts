@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { Policy, type PolicyAnswer, toolsNamedIn } from '../contracts/policy.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
-import type { Database, Queries } from './database.ts';
+import { type Database, type Queries, transact } from './database.ts';
 import { missingTools } from './tools.ts';
 import { appendAudit } from './trail.ts';
 
@@ -27,7 +27,7 @@ export const createPolicies = (db: Database) => ({
    * Earlier versions stay: decisions name theirs.
    */
   save(tenant: string, agentId: string, policy: Policy, actor: string): Promise<SavedPolicy> {
-    return db.transaction().execute(async (tx) => {
+    return transact(db, async (tx) => {
       await sql`select pg_advisory_xact_lock(hashtextextended(${`policy/${tenant}/${agentId}`}, 0))`.execute(tx);
       const tools = await unknownTools(tx, tenant, agentId, policy);
       if (tools.length > 0) return { kind: 'unknown_tools', tools };
@@ -40,6 +40,11 @@ export const createPolicies = (db: Database) => ({
         returning agent_id, version, policy
       `.execute(tx);
       const answer = toWire(rows[0] as Row);
+      // Last, and only now locked: claims that are about to be made wait for this row, and see the new version with it.
+      await sql`
+        insert into agents as g (tenant, agent_id, policy_version) values (${tenant}, ${agentId}, ${answer.policy_version})
+        on conflict (tenant, agent_id) do update set policy_version = excluded.policy_version
+      `.execute(tx);
       const { policy_version: policyVersion } = answer;
       await appendAudit([{ tenant, type: 'policy_set', actor, agentId, policyVersion, detail: policy }]).execute(tx);
       return { kind: 'saved', answer };

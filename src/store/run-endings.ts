@@ -4,7 +4,7 @@ import type { RunStep } from '../contracts/agent-run.ts';
 import type { LeaseEnding } from '../contracts/lease.ts';
 import { type ActionRecord, answerOf, asRepeat } from '../domain/action.ts';
 import { actionColumns } from './actions.ts';
-import type { Database, Queries } from './database.ts';
+import { type Database, type Queries, transact } from './database.ts';
 import { finish, type Held, type LeaseChange, type RunTimeline, renew, timelineOf } from './leases.ts';
 import { tell } from './trail.ts';
 
@@ -14,6 +14,16 @@ export interface FinishedRun {
   readonly held: Held;
   readonly run: RunTimeline;
   readonly workflowRunId: string;
+}
+
+/** An action of a run that has left, at its place, counted from 1. */
+export interface MadeAction {
+  readonly n: number;
+  readonly actionId: string;
+  readonly status: 'executed' | 'in_doubt';
+  readonly agentId: string;
+  readonly tool: string;
+  readonly argsHash: string;
 }
 
 const statuses = { completed: 'ok', failed: 'error', canceled: 'canceled' } as const;
@@ -31,11 +41,40 @@ export const createRunEndings = (db: Database) => ({
   },
 
   /**
+   * What the undertaking has made so far that began with this fence, by the places of its actions: the run's own record, which
+   * outlives the memory of their keys. One that was made and one that is in doubt are both in it.
+   */
+  async made(tenant: string, key: string, begunFence: number): Promise<MadeAction[]> {
+    const { rows } = await sql<MadeAction>`
+      select distinct on (run_n) run_n as n, action_id as "actionId", status, agent_id as "agentId", tool, args_hash as "argsHash"
+      from actions where tenant = ${tenant} and run_key = ${key} and run_fence >= ${begunFence}
+        and status in ('executed', 'in_doubt')
+      order by run_n, status = 'executed' desc, run_fence desc
+    `.execute(db);
+    return rows;
+  },
+
+  /** The latest row under the ID of an action of a run, with the lease it was made under; blocked and failed ones too. */
+  async latest(
+    tenant: string,
+    workflowId: string,
+  ): Promise<{ action: ActionRecord; leaseId: string | null } | undefined> {
+    const { rows } = await sql<ActionRecord & { leaseId: string | null }>`
+      select ${actionColumns}, a.run_lease_id as "leaseId" from actions a
+      where a.tenant = ${tenant} and a.workflow_id = ${workflowId} and a.run_key is not null order by a.created_at desc, a.action_id desc limit 1
+    `.execute(db);
+    const [row] = rows;
+    if (row === undefined) return undefined;
+    const { leaseId, ...action } = row;
+    return { action, leaseId };
+  },
+
+  /**
    * Ends a run's lease and its timeline together, once: where the lease was ended by its holder or taken over, only the
    * timeline is. Asked again for the same run, it changes nothing.
    */
   finish: ({ tenant, held, run, workflowRunId }: FinishedRun, ending: LeaseEnding): Promise<LeaseChange> =>
-    db.transaction().execute(async (tx) => {
+    transact(db, async (tx) => {
       await sql`select pg_advisory_xact_lock(hashtextextended(${`run/${workflowRunId}`}, 0))`.execute(tx);
       // Its time may have passed while no worker was there: as long as nobody took the key, it is still this run's.
       await renew(tx, tenant, held.key, held.leaseId);

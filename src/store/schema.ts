@@ -45,6 +45,8 @@ interface Agents {
   is_enabled: Defaulted<boolean>;
   disabled_reason: string | null;
   disabled_at: Moment | null;
+  /** The version in force; 0 where there is none. Kept here so that the lock of this row tells of a change. */
+  policy_version: Defaulted<number>;
 }
 
 interface Policies {
@@ -77,6 +79,7 @@ export interface Tools {
   dedup_ttl: number;
   status_url: string | null;
   input_schema: Json<Record<string, unknown>> | null;
+  version: Defaulted<number>;
   created_at: Generated<Date>;
   updated_at: ColumnType<Date, Date | undefined, Date>;
 }
@@ -116,8 +119,30 @@ export interface Actions {
   result: Json<Record<string, unknown>> | null;
   error: string | null;
   remember_until: Moment | null;
+  tool_version: number | null;
+  /** The version of the policy whose lists have let it through so far; 0 where there is none. */
+  gate_version: number | null;
+  /** Of an action of a run: the run's key, its place, and the lease and fence it was made under. */
+  run_key: string | null;
+  run_n: number | null;
+  run_lease_id: string | null;
+  run_fence: number | null;
   created_at: Generated<Date>;
   done_at: Moment | null;
+}
+
+/** Calls whose callers were told that they are accepted, before anything was decided about them. */
+interface AcceptedActions {
+  action_id: string;
+  tenant: string;
+  workflow_id: string;
+  agent_id: string;
+  tool: string;
+  args_hash: string;
+  run_id: string;
+  accepted_at: Generated<Date>;
+  answered_by: string | null;
+  refused: string | null;
 }
 
 interface Approvals {
@@ -130,7 +155,14 @@ interface Approvals {
   expires_at: Moment;
   decided_at: Moment | null;
   decided_by: string | null;
+  claimed_actor: string | null;
   reason: string | null;
+  n: Defaulted<number>;
+  tool_version: number;
+  target: string;
+  spend_micros: number;
+  policy_version: number | null;
+  rule: string;
 }
 
 interface Attempts {
@@ -142,6 +174,20 @@ interface Attempts {
   http_status: number | null;
   error: string | null;
   may_have_acted: Defaulted<boolean>;
+  /** Whose claim it is: an execution that has not written a byte may take it again. */
+  token: string | null;
+}
+
+interface KnownValues {
+  name: string;
+  cipher: Buffer;
+}
+
+interface UsageIncrements {
+  tenant: string;
+  kind: string;
+  day: string;
+  count: number;
 }
 
 export interface Leases {
@@ -163,6 +209,15 @@ export interface Leases {
   result_hash: string | null;
   error_code: string | null;
   error_hash: string | null;
+  /** Which request has acquired it: asking again under the same one is no other holder. */
+  acquisition: string | null;
+  /** Whether its workflow run may still mind it: a run says no in the same transaction in which it finds its end. */
+  run_open: Defaulted<boolean>;
+  /** The fence that the undertaking began with: a run that is gone on with keeps it. */
+  begun_fence: number;
+  /** Of a run: the timeline that tells of it, and its agent. */
+  run_id: string | null;
+  run_agent_id: string | null;
 }
 
 export interface Audit {
@@ -219,6 +274,9 @@ export interface Schema {
   tenants: Tenants;
   api_keys: ApiKeys;
   usage_days: UsageDays;
+  usage_increments: UsageIncrements;
+  known_values: KnownValues;
+  accepted_actions: AcceptedActions;
   agents: Agents;
   policies: Policies;
   tools: Tools;

@@ -1,8 +1,8 @@
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { ActionRecord } from '../domain/action.ts';
 import type { AttemptEnd, Ending } from '../domain/settlement.ts';
 import { actionColumns, findAction } from './actions.ts';
-import type { Database, Queries } from './database.ts';
+import { type Database, type Queries, repeated } from './database.ts';
 import { type AuditEntry, appendAudit, appendEvents, type TimelineEntry, touchRun } from './trail.ts';
 import { addUsage, type Counted } from './usage.ts';
 
@@ -22,30 +22,30 @@ export const createSettlements = (db: Database) => ({
    * together. An action that has ended stays as it is; the answer is always the action as it now stands.
    */
   settle: (tenant: string, action: ActionRecord, ending: Ending): Promise<Settled> =>
-    settle(db, tenant, action, ending),
+    repeated(() => settle(db, tenant, action, ending)),
 
   /**
-   * Notes how an attempt ended that asks for another, and says whether the agent may still make one. Its row is
+   * Notes how an attempt ended that does not end its action, and says whether the agent may still make one. Its row is
    * share-locked as by a claim: a disable finds the attempt either ended or followed by a look at the switch.
    */
-  async endAttempt(
-    tenant: string,
-    { actionId, agentId }: ActionRecord,
-    attempt: AttemptEnd,
-    mayHaveActed: boolean,
-  ): Promise<boolean> {
-    const { rows } = await sql<{ is_enabled: boolean }>`
-      with ended as (${endAttempt(actionId, attempt, mayHaveActed)})
-      select is_enabled from agents where tenant = ${tenant} and agent_id = ${agentId} for share
-    `.execute(db);
+  async endAttempt(tenant: string, { actionId, agentId }: ActionRecord, attempt: AttemptEnd): Promise<boolean> {
+    const { rows } = await repeated(() =>
+      sql<{ is_enabled: boolean }>`
+        with agent as materialized (
+          select is_enabled from agents where tenant = ${tenant} and agent_id = ${agentId} for share
+        ), ended as (${endAttempt(actionId, attempt, sql`(select count(*) from agent) >= 0`)})
+        select is_enabled from agent
+      `.execute(db),
+    );
     return rows[0]?.is_enabled ?? true;
   },
 });
 
-const endAttempt = (actionId: string, attempt: AttemptEnd, mayHaveActed = false) => sql`
+/** What an attempt may have done stays said, also where a later send of the same attempt did nothing. */
+const endAttempt = (actionId: string, attempt: AttemptEnd, condition: RawBuilder<unknown>) => sql`
   update attempts set ended_at = clock_timestamp(), outcome = ${attempt.outcome}, http_status = ${attempt.httpStatus},
-                      error = ${attempt.error}, may_have_acted = ${mayHaveActed}
-  where action_id = ${actionId} and n = ${attempt.n} and ended_at is null`;
+                      error = ${attempt.error}, may_have_acted = may_have_acted or ${attempt.mayHaveActed}
+  where action_id = ${actionId} and n = ${attempt.n} and ended_at is null and ${condition}`;
 
 const noAttempt = sql`select 1`;
 
@@ -56,12 +56,12 @@ export async function settle(db: Queries, tenant: string, action: ActionRecord, 
   const hold = holds[status];
   const entries = timelineOf(ending, action);
   const settled = sql`exists (select 1 from action)`;
-  // The ledger goes before the run's row: admission locks them in that order too, so the two cannot deadlock.
+  // Each part waits for the one before it: action, attempt, ledger, run (docs/concepts.md, "Locks"). The order in which they
+  // are written would not do it.
   const afterLedger = sql`${settled} and (select count(*) from ledger) >= 0`;
   const run = { tenant, runId: action.runId, agentId: action.agentId, tool: action.tool, actionId };
   const { rows } = await sql<ActionRecord>`
-    with attempt as (${attempt === undefined ? noAttempt : endAttempt(actionId, attempt)}),
-    action as (
+    with action as (
       update actions as a set status = ${status}, policy_reason = ${ending.policyReason}, hold = case when a.hold = 'none' then 'none' else ${hold} end,
         result = ${ending.result === null ? null : JSON.stringify(ending.result)}::json, error = ${ending.error},
         done_at = case when ${status} = 'in_doubt' then null else clock_timestamp() end,
@@ -71,7 +71,8 @@ export async function settle(db: Queries, tenant: string, action: ActionRecord, 
         and (a.status in ('running', 'waiting_approval') or (a.status = 'in_doubt' and ${status} <> 'in_doubt'))
       returning ${actionColumns}, a.ledger_day, a.hold,
         extract(hour from coalesce((a.ruled_on ->> 'at')::timestamptz, a.created_at) at time zone 'utc')::integer + 1 as slot
-    ), ledger as (
+    ), attempt as (${attempt === undefined ? noAttempt : endAttempt(actionId, attempt, sql`(select count(*) from action) >= 0`)}),
+    ledger as (
       update agent_days as d set
         held_micros = d.held_micros - a."spendMicros",
         spent_micros = d.spent_micros + case when ${hold} = 'spent' then a."spendMicros" else 0 end
@@ -127,5 +128,10 @@ const auditOf = (tenant: string, action: ActionRecord, ending: Ending): AuditEnt
   riskLevel: action.riskLevel,
   spendMicros: ending.status === 'executed' || ending.status === 'in_doubt' ? action.spendMicros : 0,
   argsHash: action.argsHash,
-  ...(ending.error === null ? {} : { detail: { error: ending.error } }),
+  ...detailOf(ending),
 });
+
+function detailOf({ error, reason }: Ending): Pick<AuditEntry, 'detail'> {
+  if (error === null && reason === undefined) return {};
+  return { detail: { ...(error !== null && { error }), ...(reason !== undefined && { reason }) } };
+}

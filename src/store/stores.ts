@@ -1,10 +1,13 @@
+import { Refusal } from '../contracts/errors.ts';
 import { createAbandonments } from './abandonments.ts';
+import { createAccepted } from './accepted.ts';
 import { createAccounts } from './accounts.ts';
 import { createActions } from './actions.ts';
 import { createAdmissions } from './admissions.ts';
 import { createAgents } from './agents.ts';
 import { createApprovals } from './approvals.ts';
 import { createAudit } from './audit.ts';
+import { createBulletin } from './bulletin.ts';
 import { createClaims } from './claims.ts';
 import { openDatabase } from './database.ts';
 import { createDecisions } from './decisions.ts';
@@ -13,17 +16,18 @@ import { createIssuance } from './issuance.ts';
 import { createKeyDerivation } from './key-material.ts';
 import { createKeys } from './keys.ts';
 import { createLeases } from './leases.ts';
+import { createMasterKey } from './master-key.ts';
 import { createPolicies } from './policies.ts';
 import { createRecorder } from './recorder.ts';
 import { createRotations } from './rotations.ts';
 import { createRunEndings } from './run-endings.ts';
 import { createRuns } from './runs.ts';
-import { createSecretBox } from './secret-box.ts';
+import { createSecretBox, type SecretBox } from './secret-box.ts';
 import { createSettlements } from './settlements.ts';
 import { readStanding } from './standing.ts';
 import { createTallies } from './tallies.ts';
 import { createTools } from './tools.ts';
-import { createUsage } from './usage.ts';
+import { createFolding, createUsage } from './usage.ts';
 
 export interface StoreConfig {
   readonly DATABASE_URL: string;
@@ -31,28 +35,47 @@ export interface StoreConfig {
   readonly ONCEONLY_MASTER_KEY: Buffer;
 }
 
+/** How often counters are added up. */
+const FOLD_EVERY_MS = 5_000;
+
 export type Stores = ReturnType<typeof createStores>;
 
 /** Every store over one pool of connections. */
 export function createStores(config: StoreConfig) {
   const db = openDatabase(config.DATABASE_URL, config.DATABASE_POOL_SIZE);
-  const secrets = createSecretBox(config.ONCEONLY_MASTER_KEY);
+  const box = createSecretBox(config.ONCEONLY_MASTER_KEY);
+  const masterKey = createMasterKey(db, box);
+  const secrets: SecretBox = {
+    ...box,
+    seal(secret, place) {
+      // What is sealed under another key than the deployment's could be opened by nobody else.
+      if (!masterKey.isProven()) throw new Refusal('unavailable');
+      return box.seal(secret, place);
+    },
+  };
   const recorder = createRecorder(db);
   const tallies = createTallies(db);
+  const bulletin = createBulletin(db, config.DATABASE_URL);
+  const fold = createFolding(db);
+  // Away, or locked: the next round adds up what this one did not.
+  const folding = setInterval(() => void fold().catch(() => undefined), FOLD_EVERY_MS).unref();
   return {
     abandonments: createAbandonments(db),
+    accepted: createAccepted(db),
     accounts: createAccounts(db),
     actions: createActions(db),
     admissions: createAdmissions(db),
     agents: createAgents(db),
     approvals: createApprovals(db),
     audit: createAudit(db),
+    bulletin,
     claims: createClaims(db, secrets),
     decisions: createDecisions(db),
     feed: createFeed(db),
     issuance: createIssuance(db, createKeyDerivation(config.ONCEONLY_MASTER_KEY)),
     keys: createKeys(db),
     leases: createLeases(db),
+    masterKey,
     policies: createPolicies(db),
     recorder,
     rotations: createRotations(db, secrets),
@@ -73,7 +96,9 @@ export function createStores(config: StoreConfig) {
 
     close: async () => {
       await recorder.drained();
+      clearInterval(folding);
       await tallies.drained();
+      await bulletin.drained();
       await db.destroy();
     },
   };

@@ -3,7 +3,7 @@ import { type Selectable, sql } from 'kysely';
 import type { Tool, ToolRequest } from '../contracts/tool.ts';
 import { canonicalJson } from '../domain/fingerprint.ts';
 import { toMicros, toUsd } from '../domain/money.ts';
-import type { Database, Queries } from './database.ts';
+import { type Database, type Queries, transact } from './database.ts';
 import type { Tools } from './schema.ts';
 import type { SecretBox } from './secret-box.ts';
 import { appendAudit } from './trail.ts';
@@ -30,6 +30,7 @@ const shown = [
   'dedup_ttl',
   'status_url',
   'input_schema',
+  'version',
   'created_at',
   'updated_at',
 ] as const;
@@ -59,7 +60,7 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
    * asked for already stays as it is, its secret's id too: a repeat changes nothing.
    */
   save(tenant: string, request: ToolRequest, actor: string): Promise<SavedTool> {
-    return db.transaction().execute(async (tx) => {
+    return transact(db, async (tx) => {
       const scope_id = request.scope_id ?? 'global';
       const before = await lock(tx, tenant, request.name, scope_id);
       const secret = request.auth?.secret ?? undefined;
@@ -70,7 +71,8 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
       const place = secretPlace(tenant, request.name, scope_id);
       // A secret that is set is known to the receiver: nothing is left to rotate.
       const fresh = secret === undefined ? {} : { ...sealed(secrets, secret, place), ...notRotating };
-      const values = { ...fieldsOf(request), ...fresh, updated_at: sql<Date>`now()` };
+      const version = await nextVersion(tx, tenant, request.name, scope_id);
+      const values = { ...fieldsOf(request), ...fresh, version, updated_at: sql<Date>`now()` };
       const row =
         before === undefined
           ? await tx
@@ -145,6 +147,15 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
     );
   },
 });
+
+/** Counted from 1 for a name and scope, for ever: a tool that was deleted and comes back is not the one that it was. */
+async function nextVersion(tx: Queries, tenant: string, name: string, scopeId: string): Promise<number> {
+  const { rows } = await sql<{ version: number }>`
+    insert into tool_versions as v (tenant, name, scope_id, version) values (${tenant}, ${name}, ${scopeId}, 1)
+    on conflict (tenant, name, scope_id) do update set version = v.version + 1 returning version
+  `.execute(tx);
+  return rows[0]?.version ?? 1;
+}
 
 /** Of these names, the ones that no tool has in the global scope or the agent's own, in their order. */
 export async function missingTools(

@@ -167,7 +167,7 @@ def timelines():
     tool = f"fails-{tag}"
     register(tool, failing_url)
     failed = client.ai.run_tool(agent_id=f"failing-{tag}", tool=tool, args={"n": 1}, run_id=run_id)
-    check("tool fails", not failed.ok and failed.allowed and failed.policy_reason == "tool_error", failed)
+    check("tool fails", not failed.ok and not failed.allowed and failed.policy_reason == "tool_error", failed)
     check("why it fails", failed.result["http_status"] == 400 and failed.result["detail"], failed)
     for _ in range(50):
         events = client.get_run_timeline(run_id)["events"]

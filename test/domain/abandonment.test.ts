@@ -3,13 +3,15 @@ import { describe, expect, test } from 'vitest';
 import {
   type Abandon,
   canceled,
+  impossible,
+  leftByRun,
   orphaned,
   type PastAttempt,
-  refused,
+  refusedAtClaim,
   switchedOff,
-  toolDeleted,
 } from '../../src/domain/abandonment.ts';
-import { judgeAnswer } from '../../src/domain/answer.ts';
+import { sightOf } from '../../src/domain/answer.ts';
+import { mayHaveActed } from '../../src/domain/attempts.ts';
 
 const harmless: PastAttempt = { ended: true, mayHaveActed: false, error: 'http_429' };
 const timeout: PastAttempt = { ended: true, mayHaveActed: true, error: 'timeout' };
@@ -17,32 +19,52 @@ const open: PastAttempt = { ended: false, mayHaveActed: false, error: null };
 
 describe.each<[string, Abandon, boolean, string, string]>([
   ['stopped by the switch', switchedOff, false, 'blocked', 'agent_disabled'],
-  ['stopped at its next attempt', refused, false, 'blocked', 'agent_disabled'],
+  ['stopped at its next attempt', refusedAtClaim('agent_disabled'), false, 'blocked', 'agent_disabled'],
+  ['whose tool is off at its next attempt', refusedAtClaim('tool_disabled'), true, 'blocked', 'tool_disabled'],
   ['canceled by an operator', canceled, true, 'failed', 'tool_error'],
   ['canceled after the switch', canceled, false, 'blocked', 'agent_disabled'],
-  ['whose tool is deleted', toolDeleted, true, 'failed', 'tool_error'],
+  ['whose tool is deleted', impossible('tool_deleted'), true, 'failed', 'tool_error'],
   ['whose workflow is gone', orphaned, true, 'failed', 'tool_error'],
 ])('an action %s', (_name, decide, agentEnabled, status, policyReason) => {
   test.each([[[]], [[harmless]], [[harmless, harmless]]])('is over where nothing can have happened: %j', (attempts) => {
-    expect(decide({ agentEnabled, attempts })).toMatchObject({ status, policyReason, rememberSeconds: 0 });
+    expect(decide({ agentEnabled, runIsOver: false, attempts })).toMatchObject({
+      status,
+      policyReason,
+      rememberSeconds: 0,
+    });
   });
 
   test.each([[[timeout]], [[timeout, harmless]], [[harmless, timeout]]])(
     'is in doubt where the tool may have acted: %j',
     (attempts) => {
-      expect(decide({ agentEnabled, attempts })).toMatchObject({ status: 'in_doubt', error: 'timeout' });
+      expect(decide({ agentEnabled, runIsOver: false, attempts })).toMatchObject({
+        status: 'in_doubt',
+        error: 'timeout',
+      });
     },
   );
 });
 
 test('an attempt under way is left to its own end by the switch, and is in doubt for who gives it up', () => {
-  expect(switchedOff({ agentEnabled: false, attempts: [harmless, open] })).toBeUndefined();
-  expect(canceled({ agentEnabled: false, attempts: [harmless, open] })).toMatchObject({ status: 'in_doubt' });
-  expect(orphaned({ agentEnabled: true, attempts: [open] })).toMatchObject({ error: 'workflow_gone' });
+  expect(switchedOff({ agentEnabled: false, runIsOver: false, attempts: [harmless, open] })).toBeUndefined();
+  expect(canceled({ agentEnabled: false, runIsOver: false, attempts: [harmless, open] })).toMatchObject({
+    status: 'in_doubt',
+  });
+  expect(orphaned({ agentEnabled: true, runIsOver: false, attempts: [open] })).toMatchObject({
+    error: 'workflow_gone',
+  });
+});
+
+test('what a run has left waiting ends with the run, and an attempt under way by itself', () => {
+  const over = { agentEnabled: true, runIsOver: true };
+  expect(leftByRun({ ...over, runIsOver: false, attempts: [] })).toBeUndefined();
+  expect(leftByRun({ ...over, attempts: [open] })).toBeUndefined();
+  expect(leftByRun({ ...over, attempts: [harmless] })).toMatchObject({ status: 'failed', error: 'run_over' });
+  expect(leftByRun({ ...over, attempts: [timeout] })).toMatchObject({ status: 'in_doubt' });
 });
 
 test('an agent that is enabled again is not stopped', () => {
-  expect(switchedOff({ agentEnabled: true, attempts: [] })).toBeUndefined();
+  expect(switchedOff({ agentEnabled: true, runIsOver: false, attempts: [] })).toBeUndefined();
 });
 
 test('only a retry after an answer that proves that nothing happened leaves no doubt', () => {
@@ -56,20 +78,21 @@ test('only a retry after an answer that proves that nothing happened leaves no d
     fc.constantFrom(200, 500).map((httpStatus) => ({ kind: 'broken_body' as const, httpStatus })),
     fc.constantFrom(500, 502, 503, 504).map((httpStatus) => ({ kind: 'response' as const, httpStatus, body: {} })),
   );
-  const tool = { idempotent: true, maxRetries: 10 };
   fc.assert(
     fc.property(fc.array(fc.oneof(harmlessAnswer, doubtfulAnswer), { maxLength: 6 }), (answers) => {
-      const attempts = answers.map((answer, index) => {
-        const outcome = judgeAnswer(answer, tool, index + 1);
-        if (outcome.kind !== 'retry') throw new Error('an idempotent tool is tried again');
-        return { ended: true, mayHaveActed: outcome.mayHaveActed, error: outcome.error };
+      const attempts = answers.map((answer) => {
+        const sight = sightOf(answer);
+        if (sight.effect === 'executed') throw new Error('none of these is an execution');
+        return { ended: true, mayHaveActed: mayHaveActed(sight.effect), error: sight.error };
       });
       const proven = answers.every(
         (answer) =>
           answer.kind === 'not_sent' ||
           (answer.kind === 'response' && (answer.httpStatus === 429 || 'retryAfterSeconds' in answer)),
       );
-      expect(switchedOff({ agentEnabled: false, attempts })?.status).toBe(proven ? 'blocked' : 'in_doubt');
+      expect(switchedOff({ agentEnabled: false, runIsOver: false, attempts })?.status).toBe(
+        proven ? 'blocked' : 'in_doubt',
+      );
     }),
   );
 });

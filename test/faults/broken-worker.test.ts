@@ -3,7 +3,7 @@ import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/wo
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { leaseWorkflowId } from '../../src/domain/workflow-id.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
-import { eventually, temporalOf, untilAnswered } from './scene.ts';
+import { eventually, temporalOf } from './scene.ts';
 
 let world: World;
 beforeAll(async () => {
@@ -29,21 +29,30 @@ async function brokenWorker() {
   };
 }
 
-test('a lease that the workers cannot go on with is 503, and goes on once they can', async () => {
+test('a lease is held and ended by its row, also while the workers cannot go on with its workflow, which goes on once they can', async () => {
   const [client, stop, key] = [temporalOf(world), await brokenWorker(), unique('key')];
-  const acquire = () => world.rest.post('/v1/ai/lease', { key, owner: 'me' });
-  const first = acquire();
+  const acquire = (owner: string) => world.rest.post('/v1/ai/lease', { key, owner });
+  const { body: mine } = await acquire('me');
+  expect(mine).toMatchObject({ status: 'acquired', fence: 1 });
   const handle = client.workflow.getHandle(leaseWorkflowId('default', key));
   await eventually(async () => {
     const { raw } = await handle.describe();
     expect(raw.pendingWorkflowTask?.attempt).toBeGreaterThanOrEqual(3);
   });
-  for (const { status, headers, body } of [await first, await acquire()]) {
-    expect([status, body.detail.error]).toEqual([503, 'unavailable']);
-    expect(headers.has('retry-after')).toBe(true);
-  }
+  expect((await acquire('me')).body).toMatchObject({ status: 'acquired', lease_id: mine.lease_id });
+  expect((await acquire('other')).body).toMatchObject({ status: 'polling', lease_id: null });
+  const held = { key, lease_id: mine.lease_id };
+  expect((await world.rest.post('/v1/ai/extend', held)).body).toMatchObject({ status: 'extended', version: 2 });
+  expect((await world.rest.post('/v1/ai/cancel', held)).body).toMatchObject({
+    status: 'failed',
+    error_code: 'canceled',
+  });
+  // Its workflow is open still, and minds the next lease as well.
+  expect((await acquire('other')).body).toMatchObject({ status: 'acquired', fence: 2 });
   await stop();
   await world.start('worker');
-  expect((await untilAnswered(acquire)).body).toMatchObject({ status: 'acquired', fence: 1 });
+  const { body: other } = await acquire('other');
+  await world.rest.post('/v1/ai/complete', { key, lease_id: other.lease_id, result: { done: true } });
+  await eventually(async () => expect((await handle.describe()).status.name).toBe('COMPLETED'));
   await client.connection.close();
 });

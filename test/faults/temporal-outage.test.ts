@@ -53,11 +53,11 @@ describe.each(ways)('Temporal goes away (crash: $crash, processes: $roles)', ({ 
   });
 
   test.each([
-    ['check-lock', { key: `${key}/new` }],
-    ['ai/lease', { key: `${key}/new` }],
-    ['ai/run', { agent_id: 'agent', tool: 'tool', args: {} }],
+    ['check-lock', () => ({ key: `${key}/new` })],
+    ['ai/lease', () => ({ key: `${key}/new` })],
+    ['ai/run', () => ({ agent_id: before.agent, tool: before.tool, args: { new: true } })],
   ])('what needs it is 503 with Retry-After: %s', async (path, body) => {
-    const answer = await world.rest.post(`/v1/${path}`, body);
+    const answer = await world.rest.post(`/v1/${path}`, body());
     expect([answer.status, answer.body.detail.error]).toEqual([503, 'unavailable']);
     expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
   });

@@ -23,12 +23,18 @@ test('of two workers that claim the same attempt at the same moment, one calls a
   const db = openDatabase(world.env.DATABASE_URL, 2);
   const claims = createClaims(db, createSecretBox(Buffer.from(String(world.env.ONCEONLY_MASTER_KEY), 'base64')));
   const [action] = await world.query('select action_id from actions where tool = $1', [tool]);
-  const other = claims.claim('default', String(action?.action_id), 1);
+  const other = claims.claim({
+    tenant: 'default',
+    actionId: String(action?.action_id),
+    n: 1,
+    token: 'another execution',
+    asking: false,
+  });
   const waiting = `select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
   await eventually(async () => expect(await world.query(waiting)).toHaveLength(2));
   await row.release();
 
-  expect((await other).kind).toBe('doubtful');
+  expect((await other).kind).toBe('lost');
   door.open();
   expect((await answer).body.decision).toBe('executed');
   expect(callsOf(world, tool)).toHaveLength(1);

@@ -14,7 +14,6 @@ beforeAll(async () => {
   for (const { open } of Object.values(underWay)) open();
   await admitted.row.dropWaiting();
   await Promise.all([admitted, claimed].map(({ row }) => row.release()));
-  await eventually(async () => expect(await openAttempts(claimed.id)).toEqual([{ n: 1 }]));
   await world.start('worker');
 });
 afterAll(() => world.close());
@@ -37,9 +36,6 @@ const agentWithBudget = async (): Promise<string> => {
   await world.rest.post(`/v1/policies/${agent}`, { max_spend_usd_per_day: 100 });
   return agent;
 };
-const openAttempts = (id: string) =>
-  world.query('select n from attempts where action_id = $1 and ended_at is null', [id]);
-
 /** A call that is admitted, and whose claim waits for the agent's row. */
 async function waitingForItsClaim() {
   const [tool, agent] = [await world.tool('charge', ok()), await agentWithBudget()];
@@ -97,13 +93,11 @@ test('a call that was admitted and not yet claimed is made by the next worker, o
   expect(await ledgerOf(world, agent)).toEqual({ held: 0, spent: 2 });
 });
 
-test('a call that was claimed is in doubt, though nothing had left: nobody can know', async () => {
+test('a claim that a dying worker could not commit is none: the call is made by the next worker, once', async () => {
   const { agent, call, first, id, paid } = scene.claimed;
-  expect((await first).body).toMatchObject({ decision: 'in_doubt', action_id: id });
-  expect(await ledgerOf(world, agent)).toEqual({ held: 2, spent: 0 });
-  await world.rest.post(`/v1/actions/${id}/resolve`, { outcome: 'not_executed' });
-  expect((await world.run(call)).body.decision).toBe('executed');
-  expect(paid().map(({ fence }) => fence)).toEqual([2]);
+  expect((await first).body).toMatchObject({ decision: 'executed', action_id: id });
+  expect((await world.run(call)).body).toMatchObject({ decision: 'dedup', action_id: id });
+  expect(paid().map(({ fence }) => fence)).toEqual([1]);
   expect(await ledgerOf(world, agent)).toEqual({ held: 0, spent: 2 });
 });
 
@@ -115,7 +109,7 @@ test.each([
   async (name, outcome, spent) => {
     const { agent, tool, call, first } = scene[name];
     const told = (await first).body;
-    expect(told).toMatchObject({ ok: false, allowed: true, decision: 'in_doubt', policy_reason: 'in_doubt' });
+    expect(told).toMatchObject({ ok: false, allowed: false, decision: 'in_doubt', policy_reason: 'in_doubt' });
     expect((await world.run(call)).body).toMatchObject({ decision: 'in_doubt', action_id: told.action_id });
     const action = await actionThatIs(world, told.action_id, 'in_doubt');
     expect(action.attempts).toMatchObject([{ n: 1, outcome: 'in_doubt' }]);

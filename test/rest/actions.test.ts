@@ -120,6 +120,11 @@ describe('a governed call', () => {
     const first = await world.run(call, { prefer: 'wait=0' });
     const again = await world.run(call);
     expect([first.status, first.body.decision]).toEqual([202, 'pending']);
+    expect(first.body).toMatchObject({ ok: false, allowed: false, policy_reason: 'still_running' });
+    expect(first.body.result).toEqual({
+      action_id: first.body.action_id,
+      status_url: `/v1/actions/${first.body.action_id}`,
+    });
     expect(again.body).toMatchObject({ decision: 'dedup', ok: true, action_id: first.body.action_id });
     expect(callsOf(tool)).toHaveLength(1);
   });
@@ -158,7 +163,13 @@ describe('what a tool answers', () => {
     const call = { agent_id: unique('agent'), tool, args: {} };
     const first = await world.run(call);
     const again = await world.run(call);
-    expect(first.body).toMatchObject({ ok: false, allowed: true, decision, policy_reason: 'tool_error', spend_usd: 0 });
+    expect(first.body).toMatchObject({
+      ok: false,
+      allowed: false,
+      decision,
+      policy_reason: 'tool_error',
+      spend_usd: 0,
+    });
     expect(again.body).toMatchObject({ ok: false, policy_reason: 'tool_error' });
     expect(callsOf(tool)).toHaveLength(times);
   });
@@ -195,14 +206,16 @@ describe('what a tool answers', () => {
     expect(again.body).toMatchObject({ decision: 'dedup', result });
   });
 
-  test('an idempotent tool that keeps failing fails the call, which may be tried again', async () => {
+  test('an idempotent tool that keeps failing leaves the call in doubt: no repeat of it is a new one', async () => {
     const tool = await world.tool('charge', fail(502), { idempotent: true, max_retries: 1 });
-    const call = { agent_id: unique('agent'), tool, args: {} };
+    const call = { agent_id: unique('agent'), tool, args: {}, spend_usd: 2 };
     const first = await world.run(call);
     const again = await world.run(call);
-    expect([first.body.decision, again.body.decision]).toEqual(['failed', 'failed']);
-    expect(callsOf(tool)).toHaveLength(4);
-    expect(callsOf(tool).map(({ fence }) => fence)).toEqual([1, 1, 2, 2]);
+    expect([first.body.decision, again.body.decision]).toEqual(['in_doubt', 'in_doubt']);
+    expect(again.body.action_id).toBe(first.body.action_id);
+    expect(callsOf(tool).map(({ idempotencyKey, fence }) => [idempotencyKey, fence])).toEqual(
+      Array(2).fill([first.body.action_id, 1]),
+    );
   });
 
   test.each(['before_answer', 'mid_body'] as const)(
@@ -215,7 +228,9 @@ describe('what a tool answers', () => {
       const first = await world.run(call);
       const again = await world.run(call);
       const other = await world.run({ ...call, args: { n: 2 } });
-      expect(first.body).toMatchObject({ ok: false, allowed: true, decision: 'in_doubt', policy_reason: 'in_doubt' });
+      expect(first.body).toMatchObject({ ok: false, allowed: false, decision: 'in_doubt', policy_reason: 'in_doubt' });
+      const { action_id } = first.body;
+      expect(first.body.result).toEqual({ action_id, status_url: `/v1/actions/${action_id}` });
       expect(again.body).toMatchObject({ decision: 'in_doubt', action_id: first.body.action_id });
       expect(other.body.policy_reason).toBe('max_spend_usd_per_day_exceeded');
       expect(callsOf(tool)).toHaveLength(1);

@@ -260,7 +260,7 @@ describe('a dry run', () => {
     const end = await ended(key);
     expect(end).toMatchObject({ ok: true, status: 'completed' });
     expect(end.result.actions).toMatchObject([
-      { decision: 'pending', allowed: true, spend_usd: 3 },
+      { decision: 'pending', ok: false, allowed: false, policy_reason: 'ok', spend_usd: 3 },
       { decision: 'blocked', allowed: false, policy_reason: 'max_spend_usd_per_day_exceeded' },
       { decision: 'pending', spend_usd: 2 },
     ]);

@@ -66,7 +66,8 @@ describe('a call of a tool that needs approval', () => {
     expect(decided.body).toEqual({
       ...approval,
       status: 'approved',
-      decided_by: 'ada@example.com',
+      decided_by: expect.stringMatching(/^key/),
+      claimed_actor: 'ada@example.com',
       reason: 'looks right',
     });
     expect(await actionThatIs(world, action, 'executed')).toMatchObject({ spend_usd: 5, policy_reason: 'ok' });
@@ -84,7 +85,7 @@ describe('a call of a tool that needs approval', () => {
       ['action_dedup', expect.anything()],
       ['action_executed', expect.anything()],
       ['action_admitted', expect.anything()],
-      ['approval_approved', 'ada@example.com'],
+      ['approval_approved', decided.body.decided_by],
     ]);
   });
 
@@ -173,7 +174,7 @@ describe('a call of a tool that needs approval', () => {
     await expect(handle.executeUpdate('approve', { args: [{}] })).rejects.toThrow();
     expect(await handle.executeUpdate('approve', { args: [{ actor: 'grace' }] })).toMatchObject({ status: 'approved' });
     expect(await handle.result()).toMatchObject({ decision: 'executed' });
-    expect((await approvalOf(action))?.decided_by).toBe('grace');
+    expect(await approvalOf(action)).toMatchObject({ decided_by: 'temporal', claimed_actor: 'grace' });
     expect((await world.run(call)).body.decision).toBe('dedup');
     await client.connection.close();
   });
@@ -206,4 +207,138 @@ describe('a call of a tool that needs approval', () => {
       outcome: 'waiting_approval',
     });
   });
+});
+
+describe('what is approved is what was shown', () => {
+  const toolNow = async (name: string) => (await world.rest.get(`/v1/tools/${name}`)).body;
+
+  test('the approval names the tool as it is, where the call goes, and what it costs', async () => {
+    const { tool, approval } = await waiting();
+    const { url } = await toolNow(tool);
+    expect(approval).toMatchObject({
+      tool_version: 1,
+      target: url,
+      spend_usd: 5,
+      policy_version: 1,
+      rule: 'require_approval',
+      claimed_actor: null,
+    });
+    expect((await world.rest.get(`/v1/approvals/${approval?.id}`)).body).toEqual(approval);
+    expect((await world.rest.get('/v1/approvals/apr_none')).body.detail.error).toBe('approval_not_found');
+  });
+
+  test.each([
+    ['address', (elsewhere: string) => ({ url: elsewhere })],
+    ['price', (_: string, url: string) => ({ url, price_usd: 9 })],
+    ['declaration', (_: string, url: string) => ({ url, idempotent: true })],
+  ])('another %s of the tool by then is asked about anew', async (_what, change) => {
+    const { tool, action, approval } = await waiting();
+    const elsewhere = world.receiver.endpoint(`/${unique('elsewhere')}`, ok());
+    const { url } = await toolNow(tool);
+    await world.rest.post('/v1/tools', { name: tool, ...change(elsewhere, url) });
+    const approved = await decide(approval?.id, 'approve', { actor: 'ada' });
+    expect([approved.status, approved.body.detail.error]).toEqual([409, 'approval_superseded']);
+    expect((await world.rest.get(`/v1/approvals/${approval?.id}`)).body.status).toBe('superseded');
+    const anew = await eventually(async () => {
+      const [open] = (await approvals('pending')).filter(({ action_id }) => action_id === action);
+      expect(open).toBeDefined();
+      return open;
+    });
+    expect(anew?.id).not.toBe(approval?.id);
+    expect(anew).toMatchObject({ tool_version: 2, digest: approval?.digest });
+    expect(world.receiver.calls.filter(({ path }) => elsewhere.endsWith(path))).toEqual([]);
+    expect(callsOf(world, tool)).toEqual([]);
+    expect((await decide(anew?.id, 'approve')).status).toBe(200);
+    await actionThatIs(world, action, 'executed');
+  });
+
+  test('another price by the policy is found out when the call is ruled on again', async () => {
+    const { agent, tool, action, approval, limits } = await waiting();
+    await world.rest.post(`/v1/policies/${agent}`, { ...limits, pricing_rules: [{ tool, price_usd: 9 }] });
+    expect((await decide(approval?.id, 'approve')).status).toBe(200);
+    const anew = await eventually(async () => {
+      const [open] = (await approvals('pending')).filter(({ action_id }) => action_id === action);
+      expect(open).toMatchObject({ spend_usd: 9 });
+      return open;
+    });
+    expect((await world.rest.get(`/v1/approvals/${approval?.id}`)).body.status).toBe('superseded');
+    expect(callsOf(world, tool)).toEqual([]);
+    await decide(anew?.id, 'approve');
+    expect(await actionThatIs(world, action, 'executed')).toMatchObject({ spend_usd: 9 });
+    const { items } = (await world.rest.get(`/v1/audit?agent_id=${agent}`)).body;
+    expect(items.map(({ type }: { type: string }) => type).toReversed()).toEqual([
+      'policy_set',
+      'approval_requested',
+      'policy_set',
+      'approval_approved',
+      'approval_superseded',
+      'approval_requested',
+      'approval_approved',
+      'action_admitted',
+      'action_executed',
+    ]);
+  });
+
+  test('a decision that is late does not meet the call that has taken the key since', async () => {
+    const { agent, tool, limits } = await scene({ max_spend_usd_per_day: 10_000 });
+    await world.rest.post(`/v1/policies/${agent}`, { ...limits, max_spend_usd_per_day: 10_000 });
+    const key = unique('key');
+    const small = await world.run({ agent_id: agent, tool, args: { usd: 1 }, spend_usd: 1, idempotency_key: key });
+    const shown = await approvalOf(small.body.action_id);
+    await decide(shown?.id, 'deny');
+    const large = await eventually(async () => {
+      const { body } = await world.run({
+        agent_id: agent,
+        tool,
+        args: { usd: 9_000 },
+        spend_usd: 9_000,
+        idempotency_key: key,
+      });
+      expect(body.decision).toBe('pending');
+      expect(body.action_id).not.toBe(small.body.action_id);
+      return body;
+    });
+    const late = await decide(shown?.id, 'approve');
+    expect([late.status, late.body.detail.error]).toEqual([409, 'approval_decided']);
+    expect(await approvalOf(large.action_id)).toMatchObject({ status: 'pending', spend_usd: 9_000 });
+    expect(callsOf(world, tool)).toEqual([]);
+  });
+
+  test('a doubt is resolved for the action that is named, not for the one that has its key by now', async () => {
+    const tool = await world.tool('wire', (call, n) => (n === 1 ? { hangUp: 'before_answer' } : ok()(call, n)));
+    const call = { agent_id: unique('agent'), tool, args: {}, idempotency_key: unique('key') };
+    const first = (await world.run(call)).body;
+    await world.rest.post(`/v1/actions/${first.action_id}/resolve`, {
+      outcome: 'not_executed',
+      reason: 'looked it up',
+    });
+    const second = await eventually(async () => {
+      const { body } = await world.run(call);
+      expect(body.decision).toBe('executed');
+      return body;
+    });
+    const late = await world.rest.post(`/v1/actions/${first.action_id}/resolve`, { outcome: 'executed' });
+    expect([late.status, late.body.detail.error]).toEqual([409, 'action_not_in_doubt']);
+    expect((await world.rest.get(`/v1/actions/${second.action_id}`)).body.status).toBe('executed');
+  });
+});
+
+test('the list begins with the oldest that waits, has a cursor, and can be narrowed', async () => {
+  const { agent, tool, call } = await scene();
+  const ids: string[] = [];
+  for (let n = 0; n < 5; n += 1) ids.push((await world.run({ ...call, args: { n } })).body.action_id);
+  const path = `/v1/approvals?agent_id=${agent}&tool=${tool}`;
+  await decide((await approvalOf(ids[0] as string))?.id, 'deny');
+  const seen: string[] = [];
+  for (let cursor = ''; ; ) {
+    const { body, headers } = await world.rest.get(`${path}&limit=2${cursor && `&cursor=${cursor}`}`);
+    seen.push(...body.map(({ action_id }: { action_id: string }) => action_id));
+    cursor = headers.get('x-next-cursor') ?? '';
+    if (cursor === '') break;
+  }
+  // What waits first, the oldest before the others; then what is decided.
+  expect(seen).toEqual([...ids.slice(1), ids[0]]);
+  expect((await world.rest.get(`${path}&status=denied`)).body).toHaveLength(1);
+  for (const wrong of ['limit=0', 'limit=1001', 'cursor=nowhere', 'status=unheard'])
+    expect((await world.rest.get(`/v1/approvals?${wrong}`)).status).toBe(422);
 });

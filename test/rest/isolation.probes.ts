@@ -112,6 +112,9 @@ const actions: Record<string, Probe[]> = {
     { what: 'shows none', ask: () => ({ path: '/v1/approvals' }), status: 200, says: [] },
     { what: 'shows none that wait', ask: () => ({ path: '/v1/approvals?status=pending' }), status: 200, says: [] },
   ],
+  'get /v1/approvals/:approval_id': [
+    notFound('approval_not_found', ({ approvalId }) => ({ path: `/v1/approvals/${approvalId}` })),
+  ],
   'post /v1/approvals/:approval_id/approve': [
     notFound('approval_not_found', ({ approvalId }) => ({ path: `/v1/approvals/${approvalId}/approve` })),
   ],

@@ -221,6 +221,22 @@ describe('what a disabled agent had begun', () => {
   });
 });
 
+test('the switch answers at once, however much waits; what is left is settled behind it', async () => {
+  const [agent, tool] = [unique('agent'), await world.tool('charge', ok())];
+  await world.rest.post(`/v1/policies/${agent}`, { require_approval: [tool] });
+  const calls = await Promise.all(
+    Array.from({ length: 400 }, (_, n) => world.run({ agent_id: agent, tool, args: { n } })),
+  );
+  expect(new Set(calls.map(({ body }) => body.policy_reason))).toEqual(new Set(['approval_required']));
+  const { status, body } = await disable(agent);
+  expect([status, body.is_enabled, body.stopped + body.stopping, body.in_flight]).toEqual([200, false, 400, 0]);
+  const left = async () =>
+    (await world.rest.get(`/v1/actions?agent_id=${agent}&status=waiting_approval&limit=1`)).body.items;
+  await expect.poll(left, { timeout: 60_000 }).toEqual([]);
+  expect(callsOf(tool)).toEqual([]);
+  expect((await world.rest.get(`/v1/approvals?agent_id=${agent}&status=pending`)).body).toEqual([]);
+});
+
 test('the switch works while no worker does', async () => {
   const apart = await buildWorld({ roles: ['api', 'worker'] });
   try {

@@ -33,7 +33,8 @@ const lines = (type: string, column: 'key' | 'agent_id' | 'tool' | 'action_id', 
   value,
 ];
 const counter = (kind: string): Sent['count'] => [
-  'select coalesce(sum(count), 0)::int as n from usage_days where kind = $1',
+  `select coalesce(sum(count), 0)::int as n from (
+    select kind, count from usage_days union all select kind, count from usage_increments) counters where kind = $1`,
   kind,
 ];
 const auth = { type: 'hmac_sha256', secret: SECRET };

@@ -168,7 +168,10 @@ describe('a worker alone', () => {
     const { samples } = await scrape(url);
     expect(read(samples, 'onceonly_decisions_total', { decision: 'executed' })).toBe(1);
     expect(read(samples, 'onceonly_up', { service: 'worker' })).toBe(1);
-    expect(read(samples, 'temporal_workflow_completed_total')).toBe(1);
+    // The settlement answers; the workflow closes a moment later.
+    await expect
+      .poll(async () => read((await scrape(url)).samples, 'temporal_workflow_completed_total'), { timeout: 20_000 })
+      .toBeGreaterThanOrEqual(1);
     expect(read((await scrape(world.rest.url)).samples, 'onceonly_decisions_total')).toBeUndefined();
     expect(await (await fetch(`${url}/readyz`)).json()).toMatchObject({ checks: { worker: true, temporal: true } });
     expect((await fetch(`${url}/healthz`)).status).toBe(200);

@@ -39,15 +39,19 @@ const readySeconds = 60;
 export async function startProcess({
   role,
   env,
+  isReady: isReadyAt,
 }: {
   role: Role;
   env: Record<string, string>;
+  /** When it counts as started, where that is not when it says that it is ready. */
+  isReady?: (url: string) => Promise<boolean>;
 }): Promise<ProductProcess> {
   if (!existsSync(main)) throw new Error(`${main} is missing: run npm run build first (npm test does)`);
   const port = env.PORT ?? String(await freePort());
   const product = launch(role, { PATH: process.env.PATH, HOME: process.env.HOME, ...env, PORT: port });
   const url = role === 'worker' ? '' : `http://127.0.0.1:${port}`;
-  const isReady = role === 'worker' ? async () => hasStartedWorker(product.logs()) : () => answersReady(url);
+  const isReadyByItself = role === 'worker' ? async () => hasStartedWorker(product.logs()) : () => answersReady(url);
+  const isReady = isReadyAt === undefined ? isReadyByItself : () => isReadyAt(url).catch(() => false);
   let ended: Ended | undefined;
   void product.stopped.then((how) => {
     ended = how;

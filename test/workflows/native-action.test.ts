@@ -20,8 +20,9 @@ afterAll(async () => {
   await world.close();
 });
 
+/** The settlement answers a moment before its workflow closes, and until then the ID is taken. */
 const start = (workflowId: string, input: unknown) =>
-  client.workflow.start('governedAction', { workflowId, taskQueue, args: [input] });
+  eventually(() => client.workflow.start('governedAction', { workflowId, taskQueue, args: [input] }));
 const resultOf = async (workflowId: string, input: unknown): Promise<ActionAnswer> =>
   (await start(workflowId, input)).result();
 
@@ -124,7 +125,8 @@ describe('a workflow that an operator terminates', () => {
     const first = world.run(call);
     await door.arrived;
     await client.workflow.getHandle(derivedActionWorkflowId('default', call)).terminate('by the operator');
-    expect((await first).body.decision).toBe('pending');
+    // Its caller waits in vain, or hears of the reconciler's finding, if that comes round meanwhile.
+    expect(['pending', 'in_doubt']).toContain((await first).body.decision);
     const { body } = await world.run(call);
     expect(body).toMatchObject({ decision: 'in_doubt' });
     expect(await ledgerOf(world, agent)).toEqual({ held: 2, spent: 0 });

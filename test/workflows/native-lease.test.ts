@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Lease, LeaseCall, LeaseInput } from '../../src/contracts/lease.ts';
 import { leaseWorkflowId } from '../../src/domain/workflow-id.ts';
 import type { lease } from '../../workflows/lease.ts';
-import { temporalOf } from '../faults/scene.ts';
+import { temporalOf, untilAnswered } from '../faults/scene.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
 import { failureOf } from './failure.ts';
 
@@ -70,7 +70,7 @@ describe('a lease taken by a Temporal application', () => {
     await world.kill('worker', 'SIGKILL');
     const options = { workflowId: leaseWorkflowId('default', key), taskQueue, args: [{ key, ttl: 600, owner: 'me' }] };
     const { workflowId } = await client.workflow.start('lease', options);
-    const other = world.rest.post('/v1/ai/lease', { key, owner: 'other' });
+    const other = untilAnswered(() => world.rest.post('/v1/ai/lease', { key, owner: 'other' }));
     await world.start('worker');
     expect((await other).body).toMatchObject({ status: 'polling', lease_id: null });
     const mine = await world.rest.post('/v1/ai/lease', { key, owner: 'me' });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AgentRunResult } from '../../src/contracts/agent-run.ts';
 import { ok } from '../../src/dev/behaviours.ts';
 import { runWorkflowId } from '../../src/domain/workflow-id.ts';
-import { callsOf, eventually, gate, temporalOf } from '../faults/scene.ts';
+import { callsOf, gate, temporalOf } from '../faults/scene.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
 import { failureOf } from './failure.ts';
 
@@ -41,33 +41,16 @@ describe('a run started by a Temporal application', () => {
     expect(callsOf(world, tool)).toHaveLength(2);
   });
 
-  test('makes each action under a key of its own, which is the same through every door', async () => {
+  test("makes each action under an ID of its own, which no caller's key can spell", async () => {
     const [key, agent, tool] = [unique('run'), unique('agent'), await world.tool('charge', ok())];
     const call = { agent_id: agent, tool, args: { n: 1 } };
     const first = await world.run({ ...call, idempotency_key: `${key}#1` });
     const { results } = await (
       await start(key, { key, agent_id: agent, actions: [{ tool, args: { n: 1 } }] })
     ).result();
-    expect(results).toMatchObject([{ decision: 'dedup', action_id: first.body.action_id }]);
-    expect(callsOf(world, tool)).toHaveLength(1);
-  });
-
-  test('waits for the same action under way elsewhere', async () => {
-    const [door, key, agent] = [gate(), unique('run'), unique('agent')];
-    const tool = await world.tool('charge', door.behaviour, { timeout_ms: 60_000 });
-    const first = world.run({ agent_id: agent, tool, args: {}, idempotency_key: `${key}#1` });
-    await door.arrived;
-    const handle = await start(key, { key, agent_id: agent, actions: [{ tool }] });
-    await eventually(async () =>
-      expect((await handle.fetchHistory()).events?.map(({ attributes }) => attributes)).toContain(
-        'startChildWorkflowExecutionFailedEventAttributes',
-      ),
-    );
-    door.open();
-    expect((await handle.result()).results).toMatchObject([
-      { decision: 'dedup', action_id: (await first).body.action_id },
-    ]);
-    expect(callsOf(world, tool)).toHaveLength(1);
+    expect(first.body.decision).toBe('executed');
+    expect(results).toMatchObject([{ decision: 'executed', workflow_id: `run-action/default/k:${key}/1` }]);
+    expect(callsOf(world, tool)).toHaveLength(2);
   });
 
   test('that is canceled in Temporal finishes what is under way and begins nothing else', async () => {

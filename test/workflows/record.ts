@@ -2,7 +2,7 @@ import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { fail, hangUp, ok } from '../../src/dev/behaviours.ts';
 import { runOfAction } from '../../src/domain/action.ts';
-import { leaseWorkflowId, runWorkflowId } from '../../src/domain/workflow-id.ts';
+import { leaseWorkflowId, runActionWorkflowId, runWorkflowId } from '../../src/domain/workflow-id.ts';
 import { actionThatIs, eventually, temporalOf } from '../faults/scene.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
 import { keep } from './histories.ts';
@@ -38,17 +38,28 @@ const save = async (name: string, workflowId: string, runId?: string): Promise<v
 test.each([
   ['action-executed', ok(), {}],
   ['action-executed-slow', ok(), { timeout_ms: 60_000 }],
-  ['action-blocked', ok(), { enabled: false }],
   ['action-failed', fail(400), {}],
   ['action-retried', fail(429, 1), {}],
 ])('%s', async (name, behaviour, fields) => {
   await save(name, (await call(behaviour, fields)).workflow_id);
 });
 
-test('action-unknown-tool', async () => {
-  const id = unique('key');
-  await world.run({ agent_id: 'agent', tool: 'nothing', args: {}, idempotency_key: id });
-  await save('action-unknown-tool', `action/default/k:${id}`);
+/** Through REST a denial opens no workflow: a Temporal application's does. */
+test('denials', async () => {
+  const disabled = await world.tool('charge', ok(), { enabled: false });
+  for (const [name, tool] of [
+    ['action-blocked', disabled],
+    ['action-unknown-tool', 'nothing'],
+  ] as const) {
+    const workflowId = `action/default/k:${unique('key')}`;
+    const handle = await client.workflow.start('governedAction', {
+      workflowId,
+      taskQueue: world.env.TEMPORAL_TASK_QUEUE,
+      args: [{ tenant: 'default', agent_id: unique('agent'), tool }],
+    });
+    await handle.result().catch(() => undefined);
+    await save(name, workflowId);
+  }
 });
 
 test('action-in-doubt, then resolved by an operator', async () => {
@@ -66,6 +77,16 @@ test('action-resolved-by-status-url', async () => {
     expect((await client.workflow.getHandle(workflow_id).describe()).status.name).toBe('COMPLETED'),
   );
   await save('action-resolved-by-status-url', workflow_id);
+});
+
+test('action-resolved-by-asking', async () => {
+  const { action_id, workflow_id } = await call((asked, n) => (n === 1 ? hangUp('before_answer') : ok())(asked, n), {
+    idempotent: true,
+    max_retries: 0,
+  });
+  await actionThatIs(world, action_id, 'executed');
+  await client.workflow.getHandle(workflow_id).result();
+  await save('action-resolved-by-asking', workflow_id);
 });
 
 test('leases', async () => {
@@ -119,8 +140,7 @@ test('runs', async () => {
     const handle = client.workflow.getHandle(runWorkflowId('default', key));
     await handle.result();
     await save(`run-${name}`, handle.workflowId);
-    if (name === 'in-doubt')
-      await save('run-action-in-doubt', `action/default/k:${key}#1`, await firstRunOf(`${key}#1`));
+    if (name === 'in-doubt') await save('run-action-in-doubt', runActionWorkflowId('default', key, 1));
   }
 });
 
@@ -136,9 +156,3 @@ test('approvals', async () => {
     await save(how === 'approve' ? 'action-approved' : 'action-denied', body.workflow_id);
   }
 });
-
-/** The run that an action's workflow began with, which closed as it fell into doubt. */
-async function firstRunOf(key: string): Promise<string> {
-  const [row] = await world.query('select action_id from actions where workflow_id = $1', [`action/default/k:${key}`]);
-  return runOfAction(String(row?.action_id));
-}

@@ -82,10 +82,11 @@ const blocked = {
 const pending = {
   ...executed,
   ok: false,
+  allowed: false,
   decision: 'pending',
   policy_reason: 'approval_required',
   risk_level: 'medium',
-  result: null,
+  result: { action_id, status_url: `/v1/actions/${action_id}` },
 } satisfies ActionAnswer;
 const inDoubt = {
   ...pending,

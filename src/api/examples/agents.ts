@@ -18,6 +18,7 @@ export const agents: OperationExamples = {
         disabled_reason: reason,
         disabled_at: asked_at,
         stopped: 2,
+        stopping: 0,
         in_flight: 1,
       } satisfies DisableAnswer),
     },

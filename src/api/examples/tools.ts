@@ -24,6 +24,7 @@ const registered = {
   has_secret: true,
   secret_id: 'sec_0123456789abcdef01234567',
   secret_mask: '***ret',
+  version: 1,
   created_at: asked_at,
   updated_at: asked_at,
 } satisfies Tool;

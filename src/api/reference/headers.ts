@@ -24,6 +24,13 @@ const ofAnswers: Readonly<Record<string, AnswerHeaders>> = {
       example: 'locked',
     },
   },
+  'get /v1/approvals': {
+    'X-Next-Cursor': {
+      description: 'Where the next page begins; absent at the end',
+      schema: { type: 'string' },
+      example: '1795512600000000.apr_0199a4c27f3e7b8d9c1d2e3f4a5b6c7d',
+    },
+  },
   'get /v1/usage/all': {
     'X-OnceOnly-Plan': { description: 'The plan', schema: { type: 'string' }, example: 'self_hosted' },
     'X-OnceOnly-Month': {

@@ -15,6 +15,7 @@ const everywhere: readonly RefusalCode[] = [
   'insufficient_scope',
   'rate_limited',
   'unavailable',
+  'outcome_unknown',
 ];
 const withBody: readonly RefusalCode[] = ['payload_too_large', 'unsupported_media_type'];
 

@@ -12,7 +12,7 @@ import { AgentRunRequest } from '../../contracts/agent-run.ts';
 import { AgentId, limit, RunId, text } from '../../contracts/common.ts';
 import { Lease } from '../../contracts/lease.ts';
 import { Cursor } from '../../contracts/page.ts';
-import type { GovernedCall } from '../../engine/actions.ts';
+import type { GovernedCall } from '../../engine/action/call.ts';
 import { idempotencyKeyOf } from '../idempotency-key.ts';
 import { Reply, type RouteInput, route } from '../route.ts';
 import { parsePart, ValidationError } from '../validation.ts';
@@ -34,11 +34,11 @@ const run = route({
   answer: RunAnswer,
   otherwise: { 202: 'Not over yet: decision is pending' },
   refusals: ['tool_not_found', 'idempotency_mismatch'],
-  handle: async ({ tenant, actor, plan, body, header }, { actions, leases }) => {
+  handle: async ({ tenant, actor, plan, body, header, signal }, { actions, leases }) => {
     const inHeader = idempotencyKeyOf(header);
     // A run has its key in the body; one in the header as well is looked at and does nothing.
     if (isAgentRun(body)) return await leases.run({ tenant, actor, plan }, body);
-    const answer = await actions.run(callOf({ tenant, actor, body, header }, inHeader));
+    const answer = await actions.run({ ...callOf({ tenant, actor, body, header }, inHeader), signal });
     return new Reply(answer, { status: answer.decision === 'pending' ? 202 : 200 });
   },
 });

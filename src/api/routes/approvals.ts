@@ -1,20 +1,41 @@
 import { z } from 'zod';
 import { Approval, ApprovalRequest, ApprovalStatus } from '../../contracts/approval.ts';
-import { text } from '../../contracts/common.ts';
-import { route } from '../route.ts';
+import { AgentId, limit, ToolName, text } from '../../contracts/common.ts';
+import { Cursor } from '../../contracts/page.ts';
+import { Reply, route } from '../route.ts';
 
 const tag = 'approvals';
 const ById = z.object({ approval_id: text(128) });
-const refusals = ['approval_not_found', 'approval_decided'] as const;
+const refusals = ['approval_not_found', 'approval_decided', 'approval_superseded'] as const;
 
 const list = route({
   method: 'get',
   path: '/v1/approvals',
-  summary: 'Calls that wait for a person, or that one has decided on, the latest first',
+  summary: 'Calls that wait for a person, the oldest first, then those that one has decided on',
   tag,
-  query: z.object({ status: ApprovalStatus.optional() }),
+  query: z.object({
+    status: ApprovalStatus.optional(),
+    agent_id: AgentId.optional(),
+    tool: ToolName.optional(),
+    limit: limit(1000, 100),
+    cursor: Cursor.optional(),
+  }),
   answer: z.array(Approval),
-  handle: ({ tenant, query }, { approvals }) => approvals.list(tenant, query.status),
+  handle: async ({ tenant, query: { agent_id: agentId, cursor: position, ...query } }, { approvals }) => {
+    const { items, nextCursor } = await approvals.list(tenant, { ...query, agentId, position });
+    return new Reply(items, { headers: nextCursor === undefined ? {} : { 'X-Next-Cursor': nextCursor } });
+  },
+});
+
+const get = route({
+  method: 'get',
+  path: '/v1/approvals/:approval_id',
+  summary: 'One call that waits for a person, or that one has decided on',
+  tag,
+  params: ById,
+  answer: Approval,
+  refusals: ['approval_not_found'],
+  handle: ({ tenant, params }, { approvals }) => approvals.get(tenant, params.approval_id),
 });
 
 const decision = (name: 'approve' | 'deny', status: 'approved' | 'denied', summary: string) =>
@@ -30,11 +51,15 @@ const decision = (name: 'approve' | 'deny', status: 'approved' | 'denied', summa
     answer: Approval,
     refusals,
     handle: ({ tenant, actor, params, body }, { approvals }) =>
-      // Who decides: the person that the operator's tool names, else the key.
-      approvals.decide(tenant, params.approval_id, status, { ...body, actor: body?.actor ?? actor }),
+      approvals.decide(tenant, params.approval_id, status, {
+        actor,
+        // The person that the operator's tool names; who was authenticated is the key.
+        claimedActor: body?.actor ?? null,
+        reason: body?.reason,
+      }),
   });
 
 const approve = decision('approve', 'approved', 'Let a waiting call be made, if its policy still allows it');
 const deny = decision('deny', 'denied', 'Refuse a waiting call');
 
-export const approvals = [list, approve, deny];
+export const approvals = [list, get, approve, deny];

@@ -1,0 +1,12 @@
+import { Context } from '@temporalio/activity';
+import { isDatabaseUnavailable } from '../src/store/database.ts';
+
+/** Tries of a step that fails in a way which does not pass by itself. */
+const MAX_TRIES = 5;
+
+/**
+ * Whether a step that has failed is to be tried again as it is: because what it failed by passes (the store knows which), or
+ * because it has not been tried often enough to say that it does not.
+ */
+export const isToBeRepeated = (error: unknown): boolean =>
+  isDatabaseUnavailable(error) || Context.current().info.attempt < MAX_TRIES;
