@@ -1,0 +1,56 @@
+import { type Check, type Exchange, isOk, type Op, type Violation } from '../history.ts';
+
+/** Refusals that are an honest answer to an honest client. */
+const expected: Readonly<Partial<Record<Op, readonly string[]>>> = {
+  extend: ['lease_not_active', 'lease_mismatch'],
+  complete: ['lease_not_active', 'lease_mismatch'],
+  fail: ['lease_not_active', 'lease_mismatch'],
+  cancel: ['lease_not_active', 'lease_mismatch'],
+  status: ['lease_not_found'],
+  approve: ['approval_decided'],
+  deny: ['approval_decided'],
+  resolve: ['action_not_in_doubt'],
+};
+
+const isFair = (exchange: Exchange): boolean => {
+  const { status, error = '', retryAfter } = exchange;
+  if (status === undefined || isOk(exchange)) return true;
+  if (status === 503) return /^\d+$/.test(retryAfter ?? '') && /^(unavailable|outcome_unknown)$/.test(error);
+  return expected[exchange.op]?.includes(error) ?? false;
+};
+
+/** A fault is told as a 503 with its kind and its Retry-After, and never as an error of the caller or of the program. */
+export const answersAreFair: Check = ({ exchanges }) =>
+  exchanges
+    .filter((exchange) => !isFair(exchange))
+    .map(
+      ({ op, subject, status, error, retryAfter }): Violation => ({
+        invariant: 'a fault is told as one',
+        subject: `${op} ${subject}`,
+        what: [status, error, retryAfter].filter((part) => part !== undefined).join(' '),
+      }),
+    );
+
+/** A call that was asked for after its agent was disabled, and arrived before anybody asked to enable it again. */
+export const switchHolds: Check = ({ exchanges, received }) => {
+  const switches = exchanges.filter(({ op }) => op === 'enable');
+  const off = exchanges
+    .filter(({ op, status }) => op === 'disable' && status === 200)
+    .map(({ agent, subject, endedAt }) => ({
+      agent: agent ?? subject,
+      from: endedAt,
+      to: Math.min(
+        ...switches.filter((on) => on.subject === subject && on.endedAt > endedAt).map(({ sentAt }) => sentAt),
+      ),
+    }));
+  const firstAsked = new Map<string, number>();
+  for (const { op, subject, sentAt } of exchanges) {
+    if (op === 'call') firstAsked.set(subject, Math.min(sentAt, firstAsked.get(subject) ?? sentAt));
+  }
+  return received.flatMap(({ agent, intent, at, tool }) => {
+    const asked = firstAsked.get(intent) ?? 0;
+    const while_ = off.find((time) => time.agent === agent && time.from < asked && at < time.to);
+    if (while_ === undefined) return [];
+    return [{ invariant: 'nothing leaves of a disabled agent', subject: intent, what: `${tool} was called` }];
+  });
+};
