@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Postgres, startPostgres } from '../../src/dev/postgres.ts';
+import { pidOf } from '../../src/dev/process-identity.ts';
 import { type Redis, startRedis } from '../../src/dev/redis.ts';
 import { startTemporal, type Temporal } from '../../src/dev/temporal.ts';
 
@@ -15,6 +16,8 @@ interface Server {
 export interface Outage<Kind extends Server> {
   /** As first started; its URL or address stays true after every return. */
   readonly service: Kind;
+  /** Its main process, while it is up. */
+  pid(): Promise<number>;
   /** In good order, or with `crash` as a power cut would. */
   takeDown(how?: { crash: boolean }): Promise<void>;
   /** Resolves when it serves again, with the data it had (Redis: with none). */
@@ -27,11 +30,11 @@ const quiet = () => undefined;
 
 /** A PostgreSQL of its own. */
 export const privatePostgres = (): Promise<Outage<Postgres>> =>
-  outage((dataDir, port) => startPostgres({ dataDir, ...port, environment: process.env, progress: quiet }));
+  outage('postgres', (dataDir, port) => startPostgres({ dataDir, ...port, environment: process.env, progress: quiet }));
 
 /** A Temporal dev server of its own. */
 export const privateTemporal = (): Promise<Outage<Temporal>> =>
-  outage((dataDir, port) => startTemporal({ dataDir, ...port, environment: process.env, progress: quiet }));
+  outage('temporal', (dataDir, port) => startTemporal({ dataDir, ...port, environment: process.env, progress: quiet }));
 
 /**
  * A Redis of its own.
@@ -39,7 +42,7 @@ export const privateTemporal = (): Promise<Outage<Temporal>> =>
  * @throws where `redis-server` is not installed.
  */
 export const privateRedis = (): Promise<Outage<Redis>> =>
-  outage(async (dataDir, port) => {
+  outage('redis', async (dataDir, port) => {
     const redis = await startRedis({ dataDir, ...port, environment: process.env });
     if (redis === undefined) throw new Error('redis-server is not installed');
     return redis;
@@ -47,7 +50,7 @@ export const privateRedis = (): Promise<Outage<Redis>> =>
 
 type Start<Kind> = (dataDir: string, port: { port?: number }) => Promise<Kind>;
 
-async function outage<Kind extends Server>(start: Start<Kind>): Promise<Outage<Kind>> {
+async function outage<Kind extends Server>(name: string, start: Start<Kind>): Promise<Outage<Kind>> {
   const dataDir = await mkdtemp(join(tmpdir(), 'onceonly-outage-'));
   const service = await start(dataDir, {});
   let current: Kind | undefined = service;
@@ -57,6 +60,8 @@ async function outage<Kind extends Server>(start: Start<Kind>): Promise<Outage<K
   };
   return {
     service,
+    // A service keeps its process file beside its data (src/dev/service.ts).
+    pid: async () => pidOf(await readFile(join(dataDir, name, 'process'), 'utf8')),
     takeDown,
     bringBack: async () => {
       current ??= await start(dataDir, { port: service.port });
