@@ -53,7 +53,7 @@ const decided = (decision: string, action_id = 'act_1') => line(`action_${decisi
 
 /** One call that was executed, told, repeated and kept, and nothing else. */
 const good: History = {
-  caps: { agent: 3 },
+  caps: { agent: { usd: 3, calls: 2 } },
   exchanges: [told(1, call('executed')), told(3, call('dedup'))],
   received: [received(1.2)],
   quietAt: at(100),
@@ -254,7 +254,10 @@ const broken: Record<string, Record<string, History>> = {
       locked,
     ),
   },
-  'no cap exceeded': { 'receivers did for more': but({ caps: { agent: 1.99 } }) },
+  'no cap exceeded': {
+    'more calls arrived': but({ caps: { agent: { calls: 0 } } }),
+    'receivers did for more': but({ caps: { agent: { usd: 1.99 } } }),
+  },
   'spend told is spend seen': {
     'an action tells less': but({ reads: { actions: [action('executed', { spend_usd: 1 })] } }),
     'the metrics tell more': but({ reads: { spent: { agent: 3 } } }),
@@ -438,6 +441,20 @@ const broken: Record<string, Record<string, History>> = {
       },
       switched,
     ),
+    'an attempt begins': but(
+      {
+        exchanges: [lost(0.5, { ...call('executed'), subject: 'before it' }), ...switched.exchanges],
+        received: [received(5, { intent: 'before it' })],
+        reads: {
+          actions: [
+            ...switched.reads.actions,
+            action('executed', { attempts: [{ started_at: new Date(at(2)).toISOString() }] }),
+          ],
+          spent: { agent: 2 },
+        },
+      },
+      switched,
+    ),
   },
   'usage told is usage seen': {
     'too few duplicates': but({ reads: { usage: { make: 0, ai: 0 } } }, locked),
@@ -483,7 +500,9 @@ const histories = fc
 type Model = { decision: string; repeats: number; usd: number; gap: number; id: string; second: number };
 
 const seenOf = (calls: readonly Model[]) => ({
-  caps: { agent: calls.reduce((sum, { decision, usd }) => sum + (decision === 'executed' ? usd : 0), 0) },
+  caps: {
+    agent: { usd: calls.reduce((sum, { decision, usd }) => sum + (decision === 'executed' ? usd : 0), 0) },
+  },
   exchanges: calls.flatMap(({ decision, repeats, usd, gap, id, second }) => {
     const first = { ...call(decision, id, { spend_usd: decision === 'executed' ? usd : 0 }), usd, subject: id };
     const again = { ...call('dedup', id), usd, subject: id };
@@ -547,8 +566,9 @@ test('one thing that went wrong is found among any number that did not', () => {
       expect(found(but({ received: others }, history))).toContain('spend told is spend seen');
       const exchanges = history.exchanges.filter(({ subject }) => subject !== id);
       expect(found(but({ exchanges }, history))).toContain("'nothing happened' was true");
-      const caps = { agent: Number(history.caps.agent) - 0.01 };
-      if (history.caps.agent) expect(found(but({ caps }, history))).toContain('no cap exceeded');
+      const all = history.caps.agent?.usd ?? 0;
+      const caps = { agent: { usd: all - 0.01 } };
+      if (all > 0) expect(found(but({ caps }, history))).toContain('no cap exceeded');
     }),
   );
 });

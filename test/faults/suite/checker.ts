@@ -1,4 +1,4 @@
-import { answersAreFair, switchHolds } from './checks/answers.ts';
+import { answersAreFair } from './checks/answers.ts';
 import { oneKeyPerAction, singleEffects } from './checks/effects.ts';
 import { fencesRise } from './checks/fences.ts';
 import { finalThingsStay, whatWasToldIsThere } from './checks/final.ts';
@@ -6,6 +6,7 @@ import { oneHolder } from './checks/holders.ts';
 import { nothingLeft } from './checks/leftovers.ts';
 import { capsHold, spendAddsUp } from './checks/money.ts';
 import { nothingHappened } from './checks/nothing.ts';
+import { switchHolds } from './checks/switch.ts';
 import { trailIsWhole } from './checks/trail.ts';
 import { usageAddsUp } from './checks/usage.ts';
 import type { Check, History, Violation } from './history.ts';

@@ -19,12 +19,12 @@ export interface Episode {
 export async function playEpisode(seed: number, minutes: number, say: (line: string) => void): Promise<Episode> {
   const deployment = await deploy(say);
   try {
-    const recorder = createRecorder(deployment.urls, deployment.key);
+    const recorder = createRecorder(seed, deployment.urls, deployment.key);
     const tools = createTools(deployment.receiver, SECRET);
-    const operator = recorder.client('operator', numbersFrom(seed, 'operator'));
+    const operator = recorder.client('operator');
     await prepare(operator, tools, deployment);
 
-    const load = startLoad(seed, recorder, tools.ledger);
+    const load = startLoad(recorder, tools.ledger);
     const until = Date.now() + minutes * 60_000;
     const [processes, links] = [numbersFrom(seed, 'processes'), numbersFrom(seed, 'links')];
     const faults = await Promise.race([

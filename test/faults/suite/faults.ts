@@ -68,7 +68,9 @@ export function processFaults(numbers: Numbers, { apis, workers, postgres, tempo
       [1, stop(api)],
       [1, stop(worker)],
       [2, freeze(api, 5_000)],
-      [3, freeze(worker, 8_000)],
+      [3, freeze(worker, 5_000)],
+      // Temporal gives its work to the other one after 10 s; it wakes up all the same.
+      [1, freeze(worker, 15_000)],
       // These stop everything: short.
       [2, crash([postgres], 1_500)],
       [2, freeze(postgres, 3_000)],
@@ -113,7 +115,7 @@ function damages(numbers: Numbers, target: string, link: TcpProxy): ReadonlyArra
   return [
     [6, damage('cut after the request', 200, 1_500, () => link.cutAfterRequest(packets))],
     [4, damage('answers dropped', 500, 4_000, () => link.dropAnswers())],
-    [2, damage('stalled', 500, 3_000, () => link.stall())],
+    [2, damage('stalled', 500, 6_000, () => link.stall())],
     [2, damage('refused', 500, 3_000, () => link.refuse())],
     [2, damage('cut', 10, 50, () => link.cut())],
     [2, damage('slow', 1_000, 4_000, () => link.delay(lag))],

@@ -109,6 +109,7 @@ export interface ActionRead {
   readonly fence: number | null;
   readonly result?: unknown;
   readonly created_at: string;
+  readonly attempts?: ReadonlyArray<{ readonly started_at: string }>;
 }
 
 /** A line of the trail as REST shows it at the end. `repeat`: it says again what another line has said, where that is told. */
@@ -141,10 +142,16 @@ export interface FinalReads {
   readonly usage: { readonly make: number; readonly ai: number } | undefined;
 }
 
+/** What an agent may do: dollars in a day of UTC, calls in an hour of it. */
+export interface Cap {
+  readonly usd?: number;
+  readonly calls?: number;
+}
+
 /** All that was seen of an episode from outside. */
 export interface History {
-  /** Dollars a day, of the agents that have a cap. */
-  readonly caps: Readonly<Record<string, number>>;
+  /** Of the agents that have one. */
+  readonly caps: Readonly<Record<string, Cap>>;
   readonly exchanges: readonly Exchange[];
   readonly received: readonly Received[];
   /** When everything ran again, nobody asked any more and nothing was under way: exchanges sent later are looks at what is there. */
@@ -168,6 +175,13 @@ export function saysNothingHappened({ status, error, body }: Exchange): boolean 
   if (status === 503) return error === 'unavailable';
   return (status >= 400 && status < 500) || body.decision === 'blocked';
 }
+
+/** A request without an answer may be under way for so long after its client has gone: held back, or in a process that stood still. */
+const LATEST_MS = 30_000;
+
+/** Whether a request may do its work after `moment`. */
+export const mayComeAfter = ({ status, endedAt }: Exchange, moment: number): boolean =>
+  (status === undefined ? endedAt + LATEST_MS : endedAt) > moment;
 
 export const isOk = ({ status }: Exchange): boolean => status === 200 || status === 202;
 

@@ -3,7 +3,6 @@ import { createBudgets, makeCalls } from './load/calls.ts';
 import { holdLeases, lockKeys } from './load/keys.ts';
 import { decideApprovals, lookAround, settleDoubts, turnSwitches } from './load/operators.ts';
 import { makeRuns } from './load/runs.ts';
-import { numbersFrom } from './numbers.ts';
 import type { Client, createRecorder } from './recorder.ts';
 import { type Ledger, type Tools, toolNames } from './tools.ts';
 
@@ -25,23 +24,22 @@ export async function prepare(client: Client, tools: Tools, { receiverUrl }: Dep
 }
 
 /** Clients of every kind, until they are told to stop. What each of them chooses is decided by the seed. */
-export function startLoad(seed: number, recorder: ReturnType<typeof createRecorder>, ledger: Ledger) {
+export function startLoad(recorder: ReturnType<typeof createRecorder>, ledger: Ledger) {
   let isWorking = true;
   const working = () => isWorking;
   const budgets = createBudgets();
-  const client = (name: string) => recorder.client(name, numbersFrom(seed, name));
   const several = (name: keyof typeof COUNTS, play: (one: Client) => Promise<void>) =>
-    Array.from({ length: COUNTS[name] }, (_, n) => play(client(`${name}-${n}`)));
+    Array.from({ length: COUNTS[name] }, (_, n) => play(recorder.client(`${name}-${n}`)));
 
   const playing = Promise.all([
     ...several('lock', (one) => lockKeys(one, working)),
     ...several('lease', (one) => holdLeases(one, working)),
     ...several('call', (one) => makeCalls(one, budgets, working)),
     ...several('run', (one) => makeRuns(one, working)),
-    decideApprovals(client('approver'), working),
-    settleDoubts(client('settler'), ledger, working),
-    turnSwitches(client('switcher'), working),
-    lookAround(client('reader'), working),
+    decideApprovals(recorder.client('approver'), working),
+    settleDoubts(recorder.client('settler'), ledger, working),
+    turnSwitches(recorder.client('switcher'), working),
+    lookAround(recorder.client('reader'), working),
   ]);
   return {
     caps: budgets.caps,

@@ -1,6 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { type ActionRead, type Exchange, type FinalReads, groupBy, type Received, sumUsd } from './history.ts';
+import {
+  type ActionRead,
+  type Cap,
+  type Exchange,
+  type FinalReads,
+  groupBy,
+  type Received,
+  sumUsd,
+} from './history.ts';
 import { make } from './load/calls.ts';
 import { decide, settle } from './load/operators.ts';
 import type { Client } from './recorder.ts';
@@ -10,6 +18,8 @@ import { type Ledger, toolNames } from './tools.ts';
 const PATIENCE_MS = 180_000;
 /** How long a tool may answer for itself before the operator does. */
 const OWN_WORD_MS = 45_000;
+/** A request whose client has gone may still take a lock for a while. */
+const LOCK_GRACE_MS = 20_000;
 const SAMPLE = 60;
 
 const Page = z.object({
@@ -19,6 +29,7 @@ const Page = z.object({
 const Action = z.looseObject({
   ...{ action_id: z.string(), workflow_id: z.string(), status: z.string(), agent_id: z.string(), tool: z.string() },
   ...{ spend_usd: z.number(), fence: z.number().nullable(), created_at: z.string() },
+  attempts: z.array(z.looseObject({ started_at: z.string() })),
 });
 const Approvals = z.array(z.looseObject({ id: z.string(), action_id: z.string(), status: z.string() }));
 const Lines = z.object({
@@ -40,7 +51,7 @@ const Usage = z.object({ make: z.object({ usage: z.number() }), ai: z.object({ u
 export interface Played {
   readonly exchanges: readonly Exchange[];
   readonly received: readonly Received[];
-  readonly caps: Readonly<Record<string, number>>;
+  readonly caps: Readonly<Record<string, Cap>>;
 }
 
 /**
@@ -105,7 +116,7 @@ async function probeLocks(operator: Client, before: readonly Exchange[]): Promis
     ({ subject }) => subject,
   );
   const over = [...locks].filter(([, asked]) =>
-    asked.every(({ ttl = 0, endedAt }) => endedAt + ttl * 1000 + 5_000 < Date.now()),
+    asked.every(({ ttl = 0, endedAt }) => endedAt + ttl * 1000 + LOCK_GRACE_MS < Date.now()),
   );
   for (const [key] of over.slice(-SAMPLE)) {
     const owner = `${operator.name}/${key}`;
@@ -116,21 +127,28 @@ async function probeLocks(operator: Client, before: readonly Exchange[]): Promis
   }
 }
 
-async function probeCaps(
-  operator: Client,
-  received: readonly Received[],
-  caps: Readonly<Record<string, number>>,
-): Promise<void> {
+/** Asks for what is left of each cap. */
+async function probeCaps(operator: Client, received: readonly Received[], caps: Played['caps']): Promise<void> {
   const effects = received.filter(({ did }) => did === 'effect');
   for (const [agent, cap] of Object.entries(caps)) {
-    const usd = cap - sumUsd(effects.filter((effect) => effect.agent === agent));
-    if (usd <= 0) continue;
-    await make(
-      operator,
-      { intent: `${operator.name}/${agent}`, agent, tool: 'charge', usd, explicit: true },
-      { untilOver: true },
-    );
+    const usd = (cap.usd ?? 0) - sumUsd(effects.filter((effect) => effect.agent === agent));
+    const hasRoom = cap.calls === undefined ? usd > 0 : (await countCalls(operator, agent)) < cap.calls;
+    if (!hasRoom) continue;
+    const call = {
+      intent: `${operator.name}/${agent}`,
+      agent,
+      tool: 'charge',
+      usd: Math.max(0, usd),
+      explicit: true,
+    } as const;
+    await make(operator, call, { untilOver: true });
   }
+}
+
+/** What the server itself says that counts; where it cannot be asked, as many as there may be. */
+async function countCalls(operator: Client, agent: string): Promise<number> {
+  const page = Page.safeParse(await operator.read(`/v1/actions?agent_id=${agent}&limit=500`));
+  return page.success ? page.data.items.filter(({ status }) => status !== 'blocked').length : Number.POSITIVE_INFINITY;
 }
 
 /** The last that are known to have been executed, as their callers would ask for them again. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Exchange, isOk, readBody } from './history.ts';
-import type { Numbers } from './numbers.ts';
+import { type Numbers, numbersFrom } from './numbers.ts';
 
 /** What a request is about; see {@link Exchange}. */
 export type About = Pick<Exchange, 'op' | 'subject'> &
@@ -31,7 +31,7 @@ export interface Client {
 const TIMEOUT_MS = 10_000;
 
 /** Where all exchanges are kept, in the order in which they ended. */
-export function createRecorder(urls: readonly [string, ...string[]], key: string) {
+export function createRecorder(seed: number, urls: readonly [string, ...string[]], key: string) {
   const exchanges: Exchange[] = [];
 
   async function send({ method = 'POST', path, json, headers, timeoutMs = TIMEOUT_MS }: Ask, url: string) {
@@ -46,9 +46,11 @@ export function createRecorder(urls: readonly [string, ...string[]], key: string
     return { status: response.status, headers: response.headers, json: JSON.parse(text) as unknown };
   }
 
-  function client(name: string, numbers: Numbers): Client {
+  function client(name: string): Client {
+    // What is drawn as answers come, and as often as they do, may not change what is chosen next.
+    const network = numbersFrom(seed, `${name}'s network`);
     const ask = async (about: About, what: Ask): Promise<Exchange> => {
-      const url = numbers.pick(urls);
+      const url = network.pick(urls);
       const sentAt = Date.now();
       const exchange = await send(what, url).then(
         ({ status, headers, json }): Exchange => {
@@ -68,7 +70,7 @@ export function createRecorder(urls: readonly [string, ...string[]], key: string
       return exchange;
     };
     const readPage: Client['readPage'] = (path) =>
-      send({ method: 'GET', path }, numbers.pick(urls)).then(
+      send({ method: 'GET', path }, network.pick(urls)).then(
         ({ status, headers, json }) => ({
           json: status === 200 ? json : undefined,
           next: headers.get('x-next-cursor') ?? undefined,
@@ -77,19 +79,19 @@ export function createRecorder(urls: readonly [string, ...string[]], key: string
       );
     return {
       name,
-      numbers,
+      numbers: numbersFrom(seed, name),
       ask,
       async insist(about, what, { tries = 6, untilOver = false } = {}) {
         for (let n = 1; ; n += 1) {
           const exchange = await ask(about, what);
           const isOver = isAnswered(exchange) && !(untilOver && exchange.status === 202);
           if (isOver || n >= tries) return exchange;
-          await sleep(numbers.between(100, 800));
+          await sleep(network.between(100, 800));
         }
       },
       readPage,
       read: async (path) => (await readPage(path)).json,
-      pause: (least, most) => sleep(numbers.between(least, most)),
+      pause: (least, most) => sleep(network.between(least, most)),
     };
   }
 

@@ -23,7 +23,7 @@ interface Act {
   readonly lateMs?: number;
 }
 
-/** A call as a tool judges it. `unlucky`: its intent is one of the half that meet what is the matter with the tool. */
+/** A call as a tool judges it. `unlucky`: its intent is one of the third that meet what is the matter with the tool: a circuit opens at half. */
 interface Case {
   readonly unlucky: boolean;
   readonly attempt: number;
@@ -106,7 +106,7 @@ export function createTools(receiver: Receiver, secret: string): Tools {
     const hash = hashOf(intent);
     const known = done.get(key);
     if (known !== undefined && tool.idempotent) return ['again', tool.again ?? { body: known }];
-    const { does, reply, lateMs = 0 } = tool.act({ attempt, unlucky: hash % 2 === 0, odd: hash % 4 < 2 });
+    const { does, reply, lateMs = 0 } = tool.act({ attempt, unlucky: hash % 3 === 0, odd: hash % 6 === 0 });
     if (lateMs > 0) await new Promise((resolve) => setTimeout(resolve, lateMs));
     if (refusedForEver.has(key))
       return ['nothing', { status: 409, body: { error: 'was told that this was not done' } }];

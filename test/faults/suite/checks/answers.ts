@@ -30,27 +30,3 @@ export const answersAreFair: Check = ({ exchanges }) =>
         what: [status, error, retryAfter].filter((part) => part !== undefined).join(' '),
       }),
     );
-
-/** A call that was asked for after its agent was disabled, and arrived before anybody asked to enable it again. */
-export const switchHolds: Check = ({ exchanges, received }) => {
-  const switches = exchanges.filter(({ op }) => op === 'enable');
-  const off = exchanges
-    .filter(({ op, status }) => op === 'disable' && status === 200)
-    .map(({ agent, subject, endedAt }) => ({
-      agent: agent ?? subject,
-      from: endedAt,
-      to: Math.min(
-        ...switches.filter((on) => on.subject === subject && on.endedAt > endedAt).map(({ sentAt }) => sentAt),
-      ),
-    }));
-  const firstAsked = new Map<string, number>();
-  for (const { op, subject, sentAt } of exchanges) {
-    if (op === 'call') firstAsked.set(subject, Math.min(sentAt, firstAsked.get(subject) ?? sentAt));
-  }
-  return received.flatMap(({ agent, intent, at, tool }) => {
-    const asked = firstAsked.get(intent) ?? 0;
-    const while_ = off.find((time) => time.agent === agent && time.from < asked && at < time.to);
-    if (while_ === undefined) return [];
-    return [{ invariant: 'nothing leaves of a disabled agent', subject: intent, what: `${tool} was called` }];
-  });
-};

@@ -1,5 +1,13 @@
 import { canonicalize } from '../canonical.ts';
-import { type ActionRead, type Check, type Exchange, groupBy, type History, type Violation } from '../history.ts';
+import {
+  type ActionRead,
+  type Check,
+  type Exchange,
+  groupBy,
+  type History,
+  mayComeAfter,
+  type Violation,
+} from '../history.ts';
 
 const otherwise = (subject: string, what: string): Violation => ({
   invariant: 'a final thing told stays',
@@ -101,11 +109,8 @@ function leases({ exchanges }: History): Violation[] {
     const told = asked.filter(isFinal).toSorted((a, b) => a.endedAt - b.endedAt);
     const seen = new Map<string, Violation>();
     for (const first of told) {
-      const retriedAt = Math.min(
-        ...asked
-          .filter(({ retryFailed, endedAt }) => retryFailed && endedAt > first.sentAt)
-          .map(({ sentAt }) => sentAt),
-      );
+      const retries = asked.filter((retry) => retry.retryFailed && mayComeAfter(retry, first.sentAt));
+      const retriedAt = Math.min(...retries.map(({ sentAt }) => sentAt));
       const until = first.body.status === 'completed' ? Number.POSITIVE_INFINITY : retriedAt;
       for (const again of asked) {
         const isLater = again.sentAt > first.endedAt && again.endedAt < until && again.body.status !== undefined;

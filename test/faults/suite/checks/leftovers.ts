@@ -17,7 +17,7 @@ export const nothingLeft: Check = (history) => [
     .filter(([, usd]) => usd !== 0)
     .map(([agent, usd]) => left(agent, `holds ${usd} dollars`)),
   ...keysStillTaken(history),
-  ...moneyStillHeld(history),
+  ...limitsStillTaken(history),
 ];
 
 /** The last look at each lease and run, and at locks whose time is over. */
@@ -30,10 +30,12 @@ function keysStillTaken({ exchanges, quietAt }: History): Violation[] {
   });
 }
 
-/** An agent may spend what it has not spent: a call for just that, made in the quiet, is not blocked for its price. */
-function moneyStillHeld({ exchanges, quietAt }: History): Violation[] {
+const limits = new Set(['max_spend_usd_per_day_exceeded', 'max_actions_per_hour_exceeded']);
+
+/** An agent may do what it has not done: a call for just that, made in the quiet, is not blocked for a limit. */
+function limitsStillTaken({ exchanges, quietAt }: History): Violation[] {
   return exchanges
     .filter(({ op, sentAt, body }) => op === 'call' && sentAt >= quietAt && body.decision === 'blocked')
-    .filter(({ body }) => body.policy_reason === 'max_spend_usd_per_day_exceeded')
-    .map(({ agent = '', usd }) => left(agent, `cannot spend the ${usd} dollars that are left of its cap`));
+    .filter(({ body }) => limits.has(body.policy_reason ?? ''))
+    .map(({ agent = '', usd, body }) => left(agent, `cannot make what is left, ${usd} dollars: ${body.policy_reason}`));
 }

@@ -1,29 +1,45 @@
 import { type Check, groupBy, type History, type Received, sumUsd, type Violation } from '../history.ts';
 
 const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
 const isEffect = ({ did }: Received): boolean => did === 'effect';
 
 /**
- * At no moment have the receivers done more for an agent on a day than its cap. An effect counts on the day its action was
- * admitted, which the action itself tells: a call of midnight arrives on the next.
+ * At no moment have the receivers done more for an agent than its caps. What they did counts in the day and the hour in which
+ * its action was admitted, which the action itself tells: a call of midnight arrives on the next day.
  */
-export const capsHold: Check = ({ caps, received, reads }) => {
+export const capsHold: Check = (history) => [...dollarsOfDays(history), ...callsOfHours(history)];
+
+const exceeded = (subject: string, what: string): Violation => ({ invariant: 'no cap exceeded', subject, what });
+
+/** Calls by their agent and its window, in the order in which they came. */
+function windowsOf({ reads }: History, calls: readonly Received[], ms: number): Received[][] {
   const created = new Map(reads.actions.map(({ action_id, created_at }) => [action_id, Date.parse(created_at)]));
-  const dayOf = ({ actionId, at }: Received) => Math.floor((created.get(actionId) ?? at) / DAY_MS);
-  const days = groupBy(
-    received.filter((call) => isEffect(call) && caps[call.agent] !== undefined),
-    (call) => `${call.agent} ${dayOf(call)}`,
-  );
-  return [...days.values()].flatMap((effects) => {
-    const inOrder = effects.toSorted((a, b) => a.at - b.at);
-    const cap = caps[inOrder[0]?.agent ?? ''] ?? 0;
-    const beyond = inOrder.findIndex((_, n) => sumUsd(inOrder.slice(0, n + 1)) > cap);
-    const over = inOrder[beyond];
+  const windowOf = ({ actionId, at }: Received) => Math.floor((created.get(actionId) ?? at) / ms);
+  const windows = groupBy(calls, (call) => `${call.agent} ${windowOf(call)}`);
+  return [...windows.values()].map((same) => same.toSorted((a, b) => a.at - b.at));
+}
+
+function dollarsOfDays(history: History): Violation[] {
+  return windowsOf(history, history.received.filter(isEffect), DAY_MS).flatMap((effects) => {
+    const cap = history.caps[effects[0]?.agent ?? '']?.usd ?? Number.POSITIVE_INFINITY;
+    const beyond = effects.findIndex((_, n) => sumUsd(effects.slice(0, n + 1)) > cap);
+    const over = effects[beyond];
     if (over === undefined) return [];
-    const what = `${sumUsd(inOrder.slice(0, beyond + 1))} of ${cap} dollars once ${over.actionId} was done`;
-    return [{ invariant: 'no cap exceeded', subject: over.agent, what }];
+    const dollars = sumUsd(effects.slice(0, beyond + 1));
+    return [exceeded(over.agent, `${dollars} of ${cap} dollars once ${over.actionId} was done`)];
   });
-};
+}
+
+/** Every action that arrived counts, once: what it came to does not matter. */
+function callsOfHours(history: History): Violation[] {
+  return windowsOf(history, history.received, HOUR_MS).flatMap((calls) => {
+    const [{ agent } = { agent: '' }] = calls;
+    const cap = history.caps[agent]?.calls ?? Number.POSITIVE_INFINITY;
+    const arrived = new Set(calls.map(({ actionId }) => actionId)).size;
+    return arrived > cap ? [exceeded(agent, `${arrived} of ${cap} calls arrived`)] : [];
+  });
+}
 
 const unequal = (subject: string, what: string): Violation => ({
   invariant: 'spend told is spend seen',

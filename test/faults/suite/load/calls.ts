@@ -1,28 +1,26 @@
-import type { Exchange } from '../history.ts';
+import type { Cap, Exchange } from '../history.ts';
 import type { Client } from '../recorder.ts';
 import { type ToolName, toolNames } from '../tools.ts';
 
 /** Agents with a cap, made as they are needed. */
 export interface Budgets {
-  readonly caps: Readonly<Record<string, number>>;
+  readonly caps: Readonly<Record<string, Cap>>;
   /** Resolves once the agent's policy is in force. */
   has(agent: string, client: Client): Promise<void>;
 }
 
-export const CAP_USD = 12;
+const capOf = (agent: string): Cap => (agent.startsWith('hourly') ? { calls: 10 } : { usd: 12 });
 
 export function createBudgets(): Budgets {
   const made = new Map<string, Promise<void>>();
-  const caps: Record<string, number> = {};
+  const caps: Record<string, Cap> = {};
   const make = async (agent: string, client: Client) => {
-    const json = { max_spend_usd_per_day: CAP_USD };
-    const answer = await client.insist(
-      { op: 'policy', subject: agent },
-      { path: `/v1/policies/${agent}`, json },
-      { tries: 50 },
-    );
+    const cap = capOf(agent);
+    const json = { max_spend_usd_per_day: cap.usd, max_actions_per_hour: cap.calls };
+    const ask = { path: `/v1/policies/${agent}`, json };
+    const answer = await client.insist({ op: 'policy', subject: agent }, ask, { tries: 50 });
     // Until it was told to be in force it promises nothing.
-    if (answer.status === 200) caps[agent] = CAP_USD;
+    if (answer.status === 200) caps[agent] = cap;
   };
   return {
     caps,
@@ -52,7 +50,8 @@ export async function makeCalls(client: Client, budgets: Budgets, working: () =>
     const agent = numbers.weighted([
       [4, `agent-${numbers.below(3)}`],
       [2, `switch-${numbers.below(2)}`],
-      [4, `budget-${Math.floor(n / 15)}`],
+      [3, `budget-${Math.floor(n / 15)}`],
+      [1, `hourly-${Math.floor(n / 40)}`],
     ]);
     const call: Call = {
       ...{ intent: `${client.name}/${n}`, tool, agent: tool === 'ask' ? 'asking' : agent },
@@ -61,7 +60,7 @@ export async function makeCalls(client: Client, budgets: Budgets, working: () =>
     const twice = numbers.chance(15);
     const givesUp = numbers.chance(10);
     const asksAgain = numbers.chance(30);
-    if (call.agent.startsWith('budget')) await budgets.has(call.agent, client);
+    if (/^(budget|hourly)/.test(call.agent)) await budgets.has(call.agent, client);
     const how = { tries: givesUp ? 1 : 8, untilOver: call.tool !== 'ask' };
     const same = twice ? [make(client, call, how), make(client, call, how)] : [make(client, call, how)];
     await Promise.all(same);

@@ -1,3 +1,4 @@
+import type { Exchange } from '../history.ts';
 import type { Client } from '../recorder.ts';
 
 /** Callers of check-lock: few keys, several callers, with an owner or without, locks that last and locks that end soon. */
@@ -32,6 +33,7 @@ export async function holdLeases(client: Client, working: () => boolean): Promis
         [20, 'cancel'],
         [10, undefined],
       ] as const),
+      looks: numbers.pick(['status', 'result'] as const),
     };
     const { ttl, retryFailed } = plan;
     const answer = await client.insist(
@@ -41,7 +43,7 @@ export async function holdLeases(client: Client, working: () => boolean): Promis
     );
     const leaseId = answer.body.lease_id;
     if (answer.body.status === 'acquired' && typeof leaseId === 'string') await work(client, key, leaseId, plan);
-    else await look(client, key);
+    else await look(client, key, plan.looks);
     await client.pause(30, 300);
   }
 }
@@ -71,8 +73,7 @@ async function work(client: Client, key: string, leaseId: string, plan: Plan): P
 }
 
 /** Reads how a lease or a run stands, and what came of it. */
-export async function look(client: Client, key: string): Promise<void> {
-  const path = client.numbers.pick(['status', 'result'] as const);
+export async function look(client: Client, key: string, path: 'status' | 'result'): Promise<Exchange> {
   const ask = { method: 'GET', path: `/v1/ai/${path}?key=${encodeURIComponent(key)}` } as const;
-  await client.ask({ op: 'status', subject: key }, ask);
+  return await client.ask({ op: 'status', subject: key }, ask);
 }

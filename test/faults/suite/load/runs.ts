@@ -39,13 +39,11 @@ export async function makeRuns(client: Client, working: () => boolean): Promise<
 
 /** Looks until the run is over, or its caller has looked often enough. */
 async function end(client: Client, key: string, looks: number): Promise<string | undefined> {
-  const about = { op: 'status', subject: key } as const;
   for (let looked = 0; looked < looks; looked += 1) {
     await client.pause(200, 500);
-    const ask = { method: 'GET', path: `/v1/ai/status?key=${encodeURIComponent(key)}` } as const;
-    const { body } = await client.ask(about, ask);
+    const { body } = await look(client, key, 'status');
     if (body.status === 'completed' || body.status === 'failed') return body.status;
   }
-  await look(client, key);
+  await look(client, key, 'result');
   return undefined;
 }
