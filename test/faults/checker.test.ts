@@ -323,6 +323,15 @@ const broken: Record<string, Record<string, History>> = {
       exchanges: [told(1, call('executed'))],
       reads: { actions: [action('failed')], lines: [decided('executed')], spent: { agent: 0 } },
     }),
+    'read as executed, later as failed': but(
+      {
+        exchanges: [
+          ...failed.exchanges,
+          told(2, { op: 'action', subject: 'act_1', body: { status: 'executed', action_id: 'act_1' } }),
+        ],
+      },
+      failed,
+    ),
     'the result is another': but({ reads: { actions: [action('executed', { result: { charge: 'ch_2' } })] } }),
     'a repeat is told of another execution': but({
       exchanges: [told(1, call('executed')), told(3, call('dedup', 'act_2', { ok: true }))],

@@ -31,7 +31,7 @@ export function readBody(json: unknown): { body: Body; error: string | undefined
   };
 }
 
-/** What a request was about to bring about. A `read` brings about nothing. */
+/** What a request was about to bring about. A `status`, an `action` and a `read` bring about nothing. */
 export type Op =
   | 'check-lock'
   | 'lease'
@@ -41,6 +41,7 @@ export type Op =
   | 'cancel'
   | 'status'
   | 'call'
+  | 'action'
   | 'run'
   | 'approve'
   | 'deny'

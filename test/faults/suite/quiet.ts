@@ -151,15 +151,24 @@ async function countCalls(operator: Client, agent: string): Promise<number> {
   return page.success ? page.data.items.filter(({ status }) => status !== 'blocked').length : Number.POSITIVE_INFINITY;
 }
 
-/** The last that are known to have been executed, as their callers would ask for them again. */
+/** Asks for calls again that were done: the last whose callers know it, and the last whose callers never heard. */
 async function askAgain(operator: Client, before: readonly Exchange[], received: readonly Received[]): Promise<void> {
   const done = new Map(received.filter(({ did }) => did === 'effect').map((effect) => [effect.intent, effect]));
-  const told = before.filter(({ op, body }) => op === 'call' && body.decision === 'executed');
-  for (const { subject, agent = '', usd = 0, explicit } of told.slice(-SAMPLE)) {
-    const effect = done.get(subject);
-    const tool = toolNames.find((name) => name === effect?.tool);
-    if (tool === undefined) continue;
-    await make(operator, { intent: subject, agent, tool, usd, explicit: explicit === true });
+  const calls = groupBy(
+    before.filter(({ op, subject }) => op === 'call' && done.has(subject)),
+    ({ subject }) => subject,
+  );
+  const isHeard = (asked: readonly Exchange[]) =>
+    asked.some(({ body }) => body.ok === true && body.decision !== 'pending');
+  const [heard, unheard] = [
+    [...calls.values()].filter(isHeard),
+    [...calls.values()].filter((asked) => !isHeard(asked)),
+  ];
+  for (const [first] of [...heard.slice(-SAMPLE), ...unheard.slice(-SAMPLE)]) {
+    const tool = toolNames.find((name) => name === done.get(first?.subject ?? '')?.tool);
+    if (first === undefined || tool === undefined) continue;
+    const { subject: intent, agent = '', usd = 0, explicit } = first;
+    await make(operator, { intent, agent, tool, usd, explicit: explicit === true });
   }
 }
 

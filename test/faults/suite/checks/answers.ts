@@ -7,6 +7,8 @@ const expected: Readonly<Partial<Record<Op, readonly string[]>>> = {
   fail: ['lease_not_active', 'lease_mismatch'],
   cancel: ['lease_not_active', 'lease_mismatch'],
   status: ['lease_not_found'],
+  // Of one that is pending only its acceptance is sure; whether it is there at the end is looked at then.
+  action: ['action_not_found'],
   approve: ['approval_decided'],
   deny: ['approval_decided'],
   resolve: ['action_not_in_doubt'],

@@ -49,8 +49,8 @@ function actions({ exchanges, reads }: History): Violation[] {
   const read = new Map(reads.actions.map((action) => [action.action_id, action]));
   const found = new Map<string, Violation>();
   for (const { op, subject, body } of exchanges) {
-    if (op !== 'call' && op !== 'resolve') continue;
-    const wrong = contradiction(op === 'resolve' ? { ...body, decision: body.status } : body, read);
+    if (op !== 'call' && op !== 'resolve' && op !== 'action') continue;
+    const wrong = contradiction(op === 'call' ? body : { ...body, decision: body.status }, read);
     if (wrong !== undefined) found.set(`${body.action_id} ${wrong}`, otherwise(subject, wrong));
   }
   return [...found.values()];
@@ -60,7 +60,7 @@ function contradiction(body: Exchange['body'], read: ReadonlyMap<string, ActionR
   const { action_id: id, decision, ok, result } = body;
   if (id === undefined || decision === undefined) return undefined;
   const action = read.get(id);
-  if (action === undefined || decision === 'pending') return undefined;
+  if (action === undefined) return undefined;
   const told = decision === 'dedup' ? (ok ? 'executed' : 'failed') : decision;
   // A disabled agent reads that it is disabled, of a remembered call too.
   if (told === 'blocked' && body.policy_reason === 'agent_disabled') return undefined;

@@ -60,12 +60,24 @@ export async function makeCalls(client: Client, budgets: Budgets, working: () =>
     const twice = numbers.chance(15);
     const givesUp = numbers.chance(10);
     const asksAgain = numbers.chance(30);
+    const looks = numbers.below(5);
     if (/^(budget|hourly)/.test(call.agent)) await budgets.has(call.agent, client);
     const how = { tries: givesUp ? 1 : 8, untilOver: call.tool !== 'ask' };
     const same = twice ? [make(client, call, how), make(client, call, how)] : [make(client, call, how)];
-    await Promise.all(same);
+    const answers = await Promise.all(same);
+    await follow(client, answers[0], looks);
     if (asksAgain) await make(client, call, { tries: 2 });
     await client.pause(20, 250);
+  }
+}
+
+/** Reads an action that is not over, some times. */
+async function follow(client: Client, told: Exchange | undefined, looks: number): Promise<void> {
+  const id = told?.body.action_id;
+  if (id === undefined || told?.status !== 202) return;
+  for (let looked = 0; looked < looks; looked += 1) {
+    await client.pause(200, 1_000);
+    await client.ask({ op: 'action', subject: id }, { method: 'GET', path: `/v1/actions/${id}` });
   }
 }
 
