@@ -1,29 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { findProgram } from '../../../src/dev/find-program.ts';
 import { freePort } from '../../../src/dev/ports.ts';
 import { type Receiver, startReceiver } from '../../../src/dev/receiver.ts';
 import { migrate } from '../../../src/store/migrate.ts';
-import { type Outage, privatePostgres, privateRedis, privateTemporal } from '../../stack/outage.ts';
-import { type ProductProcess, type Role, startProcess } from '../../stack/product.ts';
+import { privatePostgres, privateRedis, privateTemporal } from '../../stack/outage.ts';
+import { type Role, startProcess } from '../../stack/product.ts';
+import { type Part, productPart, servicePart } from './parts.ts';
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 
 export const SECRET = 'a-secret-of-the-fault-suite';
-
-/** Something that can be taken down, frozen and brought back. */
-export interface Part {
-  readonly name: string;
-  /** SIGTERM is an end in good order; SIGKILL a crash. */
-  end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
-  /** Resolves when it works again. */
-  start(): Promise<void>;
-  /** SIGSTOP to it and all its children. */
-  freeze(): Promise<void>;
-  thaw(): Promise<void>;
-}
 
 /** The deployment shape: two APIs and two workers over services of their own, every connection through a proxy. */
 export interface Deployment {
@@ -140,66 +128,4 @@ async function build(
     logs: () => new Map([...logs].map(([name, read]) => [name, read()])),
     close,
   };
-}
-
-function productPart(name: string, launch: () => Promise<ProductProcess>, logs: Map<string, () => string>): Part {
-  let current: ProductProcess | undefined;
-  const past: string[] = [];
-  logs.set(name, () => [...past, current?.logs() ?? ''].join('\n--- started again\n'));
-  return {
-    name,
-    async end(signal) {
-      const ended = current;
-      current = undefined;
-      await ended?.kill(signal);
-      if (ended !== undefined) past.push(ended.logs());
-    },
-    async start() {
-      // As a supervisor does: what ends while a service is away is started again.
-      for (let attempt = 1; current === undefined; attempt += 1) {
-        current = await launch().catch(async (error: unknown) => {
-          past.push(String(error));
-          if (attempt === 5) throw error;
-          await sleep(500);
-          return undefined;
-        });
-      }
-    },
-    async freeze() {
-      if (current !== undefined) signalAll([current.pid], 'SIGSTOP');
-    },
-    async thaw() {
-      if (current !== undefined) signalAll([current.pid], 'SIGCONT');
-    },
-  };
-}
-
-function servicePart(name: string, service: Pick<Outage<never>, 'pid' | 'takeDown' | 'bringBack'>): Part {
-  const signal = async (what: 'SIGSTOP' | 'SIGCONT') => {
-    const pid = await service.pid();
-    signalAll([pid, ...(await childrenOf(pid))], what);
-  };
-  return {
-    name,
-    end: (how) => service.takeDown({ crash: how === 'SIGKILL' }),
-    start: () => service.bringBack(),
-    freeze: () => signal('SIGSTOP'),
-    thaw: () => signal('SIGCONT'),
-  };
-}
-
-/** Each backend of PostgreSQL is a process in a group of its own. */
-async function childrenOf(pid: number): Promise<number[]> {
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  return text.split(' ').filter(Boolean).map(Number);
-}
-
-function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
-  for (const pid of pids) {
-    try {
-      process.kill(pid, signal);
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
 }

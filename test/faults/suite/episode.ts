@@ -3,7 +3,9 @@ import { type FaultNote, linkFaults, playFaults, processFaults } from './faults.
 import type { History } from './history.ts';
 import { prepare, startLoad } from './load.ts';
 import { numbersFrom } from './numbers.ts';
-import { probe, readAll, untilQuiet } from './quiet.ts';
+import { probe } from './probe.ts';
+import { untilQuiet } from './quiet.ts';
+import { readAll } from './reads.ts';
 import { createRecorder } from './recorder.ts';
 import { createTools } from './tools.ts';
 

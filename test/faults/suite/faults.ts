@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Deployment, Part } from './deployment.ts';
+import type { Deployment } from './deployment.ts';
 import type { Numbers } from './numbers.ts';
+import type { Part } from './parts.ts';
 import type { TcpProxy } from './tcp-proxy.ts';
 
 /** A fault that was there, from the first thing done until all of it was undone. */

@@ -204,3 +204,8 @@ export const requestOf = (intent: string): string => intent.replace(/#\d+$/, '')
 /** Dollars add up in cents of cents, not in floats. */
 export const sumUsd = (items: readonly { readonly usd: number }[]): number =>
   items.reduce((micros, { usd }) => micros + Math.round(usd * 1e6), 0) / 1e6;
+
+/** What requests of these kinds were about, each once. */
+export const keysOf = (exchanges: readonly Exchange[], ops: readonly Op[]): string[] => [
+  ...new Set(exchanges.filter(({ op }) => ops.includes(op)).map(({ subject }) => subject)),
+];
