@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
+import { freePort } from '../../../src/dev/ports.ts';
 
 /** One link of the deployment: passes bytes both ways, and breaks as it is told. */
 export interface TcpProxy {
@@ -37,8 +38,8 @@ interface Pair {
 /** How long the far side of a cut connection may take to read the request and end. */
 const DRAIN_MS = 15_000;
 
-/** Starts a proxy on a free port, or on `port`, in front of `target`. */
-export async function startTcpProxy(target: { port: number; host?: string }, port = 0): Promise<TcpProxy> {
+/** Starts a proxy on a free port in front of `target`. */
+export async function startTcpProxy(target: { port: number; host?: string }): Promise<TcpProxy> {
   const pairs = new Set<Pair>();
   const { port: targetPort, host = '127.0.0.1' } = target;
   let state: State = 'passing';
@@ -112,8 +113,9 @@ export async function startTcpProxy(target: { port: number; host?: string }, por
     await closed;
   };
 
-  await once(server.listen(port, '127.0.0.1'), 'listening');
-  const own = (server.address() as AddressInfo).port;
+  // Not one that the system gives to clients: it may be taken while this proxy refuses.
+  const own = await freePort();
+  await once(server.listen(own, '127.0.0.1'), 'listening');
   return {
     port: own,
     cutAfterRequest: (packets) => {
