@@ -7,7 +7,7 @@ export interface Report {
   readonly operations: ReadonlyMap<string, ReadonlyMap<string, number>>;
   readonly faults: ReadonlyMap<string, number>;
   readonly violations: ReadonlyMap<string, number>;
-  /** Of each kind, milliseconds from the end of a fault to the first success that was asked for after it. */
+  /** Of each kind, milliseconds from the end of each fault to the first success that was asked for after it. */
   readonly recovery: ReadonlyMap<string, readonly number[]>;
   readonly received: ReadonlyMap<string, number>;
 }
@@ -37,19 +37,19 @@ const measured = {
   read: isOk,
 } as const;
 
-/** A fault that another one follows before anything succeeded tells nothing, and is left out. */
-function recoveryOf({ exchanges }: History, faults: readonly FaultNote[]): Map<string, number[]> {
+/** All faults count, those too that others overlap or follow before anything succeeds: left out, they would leave the long times out. */
+function recoveryOf({ exchanges, quietAt }: History, faults: readonly FaultNote[]): Map<string, number[]> {
   return new Map(
     Object.entries(measured).map(([op, isSuccess]) => {
-      const successes = exchanges.filter((exchange) => exchange.op === op && isSuccess(exchange));
-      const times = faults.flatMap(({ endedAt }) => {
-        const isAlone = !faults.some((other) => other.beganAt < endedAt && other.endedAt > endedAt);
-        const first = Math.min(
-          ...successes.filter(({ sentAt }) => sentAt >= endedAt).map((success) => success.endedAt),
-        );
-        const next = Math.min(...faults.filter(({ beganAt }) => beganAt >= endedAt).map(({ beganAt }) => beganAt));
-        return isAlone && first < next ? [first - endedAt] : [];
-      });
+      const successes = exchanges.filter(
+        (exchange) => exchange.op === op && exchange.sentAt < quietAt && isSuccess(exchange),
+      );
+      const times = faults
+        .map(({ endedAt }) => {
+          const later = successes.filter(({ sentAt }) => sentAt >= endedAt);
+          return Math.min(...later.map((success) => success.endedAt)) - endedAt;
+        })
+        .filter(Number.isFinite);
       return [op, times.toSorted((a, b) => a - b)];
     }),
   );
@@ -75,11 +75,11 @@ export function asMarkdown({ operations, faults, violations, recovery, received 
     ...[...faults].map(([kind, times]) => `| ${kind} | ${times} |`),
     `| **all** | **${total(faults)}** |`,
     '',
-    '| first success after a fault | faults | median | longest |',
-    '| --- | --- | --- | --- |',
+    '| from the end of a fault to the first success | faults | median | 95 % | longest |',
+    '| --- | --- | --- | --- | --- |',
     ...[...recovery].map(
       ([op, times]) =>
-        `| ${op} | ${times.length} | ${seconds(times[Math.floor(times.length / 2)])} | ${seconds(times.at(-1))} |`,
+        `| ${op} | ${times.length} | ${seconds(times[Math.floor(times.length * 0.5)])} | ${seconds(times[Math.floor(times.length * 0.95)])} | ${seconds(times.at(-1))} |`,
     ),
     '',
     `Receivers: ${list(received)}.`,
