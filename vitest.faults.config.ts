@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 // The suite brings services of its own, which it may take down: those that the other tests share would only cost time.
 export default defineConfig({
   test: {
-    include: ['test/faults/{suite,checker,tcp-proxy}.test.ts'],
+    include: ['test/faults/{suite,checker,seed,tcp-proxy}.test.ts'],
     fileParallelism: false,
     reporters: ['default'],
     disableConsoleIntercept: true,
