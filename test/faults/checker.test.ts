@@ -167,7 +167,28 @@ const switched = but(
   empty,
 );
 
-const stories = { good, empty, failed, leased, locked, approved, refused, doubted, switched };
+/** A busy tool was called, and its agent disabled before the next attempt. */
+const stopped = but(
+  {
+    exchanges: [told(1, call('blocked', 'act_1', { policy_reason: 'agent_disabled' }))],
+    received: [received(1.1, { did: 'nothing', answered: '429' })],
+    reads: { actions: [action('blocked')], lines: [decided('blocked')] },
+  },
+  empty,
+);
+
+const stories = {
+  stopped,
+  good,
+  empty,
+  failed,
+  leased,
+  locked,
+  approved,
+  refused,
+  doubted,
+  switched,
+};
 
 test.each(Object.entries(stories))('nothing is wrong with a history in which nothing is: %s', (_, history) => {
   expect(violationsOf(history)).toEqual([]);
@@ -402,6 +423,7 @@ const broken: Record<string, Record<string, History>> = {
       },
       empty,
     ),
+    'an action that was stopped has acted': but({ received: [received(1.1, { usd: 0 })] }, stopped),
     'an action that failed has acted': but({ received: [received(1.2, { usd: 0 })] }, failed),
     'a key is taken that nobody was given': but(
       {

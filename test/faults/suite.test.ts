@@ -13,6 +13,8 @@ import { asMarkdown, reportOf } from './suite/report.ts';
 const seed = Number(process.env.FAULT_SEED ?? randomInt(1e9));
 const minutes = Number(process.env.FAULT_MINUTES ?? 1.25);
 const again = `FAULT_SEED=${seed} FAULT_MINUTES=${minutes} npm run test:faults`;
+/** Where an earlier episode was kept: it is judged anew, and none is played. */
+const kept = process.env.FAULT_KEPT;
 const page = new URL('../../docs/reliability.md', import.meta.url);
 const SHOWN = 40;
 
@@ -20,12 +22,12 @@ const say = (line: string) => void process.stdout.write(`${line}\n`);
 
 test(`whatever breaks, what was promised holds (${again})`, { timeout: minutes * 60_000 + 600_000 }, async () => {
   say(again);
-  const episode = await playEpisode(seed, minutes, say);
+  const episode = kept === undefined ? await playEpisode(seed, minutes, say) : await readEpisode(kept);
   const violations = violationsOf(episode.history);
   const report = asMarkdown(reportOf(episode.history, episode.faults, violations));
   say(`\n${report}\n`);
   if (process.env.FAULT_REPORT) await writeReport(report);
-  if (violations.length > 0) await explain(episode, violations);
+  if (violations.length > 0 && kept === undefined) await explain(episode, violations);
   expect(violations.slice(0, SHOWN)).toEqual([]);
 });
 
@@ -39,6 +41,11 @@ async function explain(episode: Episode, violations: readonly Violation[]): Prom
     ...[...episode.logs].map(([name, log]) => writeFile(join(directory, `${name}.log`), log)),
   ]);
   say(`${violations.length} violations; what was seen and logged is in ${directory}. Again with\n${again}`);
+}
+
+async function readEpisode(directory: string): Promise<Episode> {
+  const read = async (name: string) => JSON.parse(await readFile(join(directory, name), 'utf8'));
+  return { history: await read('history.json'), faults: await read('faults.json'), logs: new Map() };
 }
 
 /** Renews the figures between the marks of the page. */

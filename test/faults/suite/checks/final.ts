@@ -70,7 +70,11 @@ function contradiction(body: Exchange['body'], read: ReadonlyMap<string, ActionR
 }
 
 /** Once someone knows that a call was executed, whoever asks for it again is told of that execution. */
-function repeats({ exchanges }: History): Violation[] {
+function repeats({ exchanges, reads }: History): Violation[] {
+  const blocked = new Set(reads.actions.filter(({ status }) => status === 'blocked').map(({ action_id }) => action_id));
+  // A disabled agent is told so of a remembered call too, if it waits for it.
+  const isToBeBlocked = ({ decision, action_id = '' }: Exchange['body']) =>
+    decision === 'pending' && blocked.has(action_id);
   const calls = groupBy(
     exchanges.filter(({ op, status }) => op === 'call' && status !== undefined),
     ({ subject }) => subject,
@@ -81,7 +85,8 @@ function repeats({ exchanges }: History): Violation[] {
       .toSorted((a, b) => a.endedAt - b.endedAt)[0];
     if (told === undefined) return [];
     return asked
-      .filter(({ sentAt, status, body }) => sentAt > told.endedAt && status !== 503 && !isSame(told.body, body))
+      .filter(({ sentAt, status }) => sentAt > told.endedAt && status !== 503)
+      .filter(({ body }) => !isSame(told.body, body) && !isToBeBlocked(body))
       .map(({ body, status }) =>
         otherwise(
           intent,

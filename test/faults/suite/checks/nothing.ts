@@ -26,10 +26,13 @@ export const nothingHappened: Check = (history) => [
   ...undecidedApprovals(history),
 ];
 
-/** What may have brought about something about `subject` that was seen at `at`. */
-function mayHaveCaused(requests: readonly Exchange[] | undefined, at: number): boolean {
-  return (requests ?? []).some((request) => request.sentAt <= at && !saysNothingHappened(request));
+/** Whether one of these requests may have brought about what was seen at `at`. */
+function mayHaveCaused(requests: readonly Exchange[] | undefined, at: number, denies = saysNothingHappened): boolean {
+  return (requests ?? []).some((request) => request.sentAt <= at && !denies(request));
 }
+
+const saysNothingWasSent = (exchange: Exchange): boolean =>
+  saysNothingHappened(exchange) && exchange.body.decision !== 'blocked';
 
 function askedFor({ exchanges }: History): Map<string, Exchange[]> {
   return groupBy(
@@ -46,7 +49,11 @@ function describe(requests: readonly Exchange[] = []): string {
 function unaskedCalls(history: History): Violation[] {
   const asked = askedFor(history);
   return history.received
-    .filter(({ intent, at }) => !mayHaveCaused(asked.get(requestOf(intent)), at))
+    .filter(({ intent, at, did }) => {
+      // Who is blocked while a busy tool is tried again is told so of a call that had arrived, and done nothing.
+      const denies = did === 'effect' ? saysNothingHappened : saysNothingWasSent;
+      return !mayHaveCaused(asked.get(requestOf(intent)), at, denies);
+    })
     .map(({ intent, tool, did }) =>
       violation(intent, `${tool} was called (${did}); ${describe(asked.get(requestOf(intent)))}`),
     );
