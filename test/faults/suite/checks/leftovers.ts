@@ -32,10 +32,11 @@ function keysStillTaken({ exchanges, quietAt }: History): Violation[] {
 
 const limits = new Set(['max_spend_usd_per_day_exceeded', 'max_actions_per_hour_exceeded']);
 
-/** An agent may do what it has not done: a call for just that, made in the quiet, is not blocked for a limit. */
+/** An agent may do what it has not done: a call for just that, made for the first time in the quiet, is not blocked for a limit. */
 function limitsStillTaken({ exchanges, quietAt }: History): Violation[] {
+  const before = new Set(exchanges.filter(({ sentAt }) => sentAt < quietAt).map(({ subject }) => subject));
   return exchanges
-    .filter(({ op, sentAt, body }) => op === 'call' && sentAt >= quietAt && body.decision === 'blocked')
+    .filter(({ op, subject, body }) => op === 'call' && !before.has(subject) && body.decision === 'blocked')
     .filter(({ body }) => limits.has(body.policy_reason ?? ''))
     .map(({ agent = '', usd, body }) => left(agent, `cannot make what is left, ${usd} dollars: ${body.policy_reason}`));
 }
