@@ -59,6 +59,7 @@ const good: History = {
   quietAt: at(100),
   reads: {
     actions: [action('executed')],
+    alsoFound: [],
     lines: [line('action_admitted', { decision: 'allowed' }), decided('executed'), decided('dedup')],
     approvals: [],
     logs: { agent: [{ decision: 'executed', action_id: 'act_1' }] },
@@ -177,7 +178,14 @@ const stopped = but(
   empty,
 );
 
+/** A repeat was accepted, and then was found to have been made: its id leads there. */
+const joined = but({
+  exchanges: [...good.exchanges, told(0.9, call('pending', 'act_9'))],
+  reads: { alsoFound: ['act_9'] },
+});
+
 const stories = {
+  joined,
   stopped,
   good,
   empty,

@@ -42,8 +42,7 @@ export async function playEpisode(seed: number, minutes: number, say: (line: str
     const quietAt = await untilQuiet(operator, tools.ledger, played);
     await probe(operator, played);
     say('quiet');
-    const agents = [...new Set(recorder.exchanges.flatMap(({ agent }) => (agent === undefined ? [] : [agent])))];
-    const reads = await readAll(operator, [...agents, 'runner']);
+    const reads = await readAll(operator, recorder.exchanges);
     const history = { caps: load.caps, exchanges: recorder.exchanges, received: tools.ledger.received, quietAt, reads };
     return { history, faults: faults.flat().toSorted((a, b) => a.beganAt - b.beganAt), logs: deployment.logs() };
   } finally {

@@ -132,6 +132,8 @@ export interface ApprovalRead {
 /** What was read when all was quiet. */
 export interface FinalReads {
   readonly actions: readonly ActionRead[];
+  /** Ids that were told and are in no list, and by which an action can be read all the same. */
+  readonly alsoFound: readonly string[];
   readonly lines: readonly Line[];
   readonly approvals: readonly ApprovalRead[];
   /** Of each agent, the decisions in its log. Absent where the log was longer than may be read. */

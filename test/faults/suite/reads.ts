@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import type { ActionRead, FinalReads } from './history.ts';
+import type { ActionRead, Exchange, FinalReads } from './history.ts';
 import type { Client } from './recorder.ts';
 
 /** A page of actions. */
@@ -30,8 +30,10 @@ const Metrics = z.object({ total_spend_usd: z.number() });
 const Agent = z.object({ today: z.object({ held_usd: z.number() }) });
 const Usage = z.object({ make: z.object({ usage: z.number() }), ai: z.object({ usage: z.number() }) });
 
-/** Reads what there is, all of it. */
-export async function readAll(operator: Client, agents: readonly string[]): Promise<FinalReads> {
+/** Reads what there is, all of it, and what was told of by its id. */
+export async function readAll(operator: Client, exchanges: readonly Exchange[]): Promise<FinalReads> {
+  const distinct = (values: readonly (string | undefined)[]) => [...new Set(values.flatMap((value) => value ?? []))];
+  const agents = distinct([...exchanges.map(({ agent }) => agent), 'runner']);
   const get = async <S extends z.ZodType>(path: string, schema: S): Promise<z.output<S>> => {
     for (let attempt = 1; ; attempt += 1) {
       const parsed = schema.safeParse(await operator.read(path));
@@ -46,6 +48,10 @@ export async function readAll(operator: Client, agents: readonly string[]): Prom
     ids.push(...page.items.map(({ action_id }) => action_id));
     cursor = page.next_cursor;
   }
+  const listed = new Set(ids);
+  const unlisted = distinct(exchanges.map(({ body }) => body.action_id)).filter((id) => !listed.has(id));
+  const found = await inParallel(8, unlisted, (id) => operator.read(`/v1/actions/${id}`));
+  const alsoFound = unlisted.filter((_, n) => Action.safeParse(found[n]).success);
   const actions = await inParallel(8, ids, (id): Promise<ActionRead> => get(`/v1/actions/${id}`, Action));
   const lines: FinalReads['lines'][number][] = [];
   for (let cursor: string | null = ''; cursor !== null; ) {
@@ -70,7 +76,7 @@ export async function readAll(operator: Client, agents: readonly string[]): Prom
   }
   const usage = await get('/v1/usage/all', Usage);
   return {
-    ...{ actions, lines, logs, spent, held },
+    ...{ actions, alsoFound, lines, logs, spent, held },
     approvals: await readApprovals(operator),
     usage: { make: usage.make.usage, ai: usage.ai.usage },
   };

@@ -25,7 +25,7 @@ export const finalThingsStay: Check = (history) => [
 
 /** Every action that anybody was told of can be read: `pending` is a promise that it was accepted. */
 export const whatWasToldIsThere: Check = ({ exchanges, reads }) => {
-  const read = new Set(reads.actions.map(({ action_id }) => action_id));
+  const read = new Set([...reads.actions.map(({ action_id }) => action_id), ...reads.alsoFound]);
   const told = new Map(
     exchanges
       .filter(({ op, body }) => op === 'call' && body.action_id !== undefined && !read.has(body.action_id))
