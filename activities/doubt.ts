@@ -18,6 +18,9 @@ const StatusAnswer = z.object({
   result: optional(JsonObject),
 });
 
+/** Why an action in doubt cannot be called not executed just now. */
+const UNDER_WAY = 'an attempt is under way, whose answer will be proof';
+
 /** A resolution by the tool's own word is not an operator's. */
 const BY_STATUS_URL = 'status_url';
 
@@ -37,7 +40,13 @@ export interface InDoubt {
 export type Resolved =
   /** `settled`: by this very word; else somebody was quicker. */
   | { readonly kind: 'resolved'; readonly settled: boolean; readonly answer: ActionAnswer }
-  | { readonly kind: 'refused'; readonly code: 'validation_error' | 'action_not_in_doubt'; readonly message: string };
+  | {
+      readonly kind: 'refused';
+      readonly code: 'validation_error' | 'action_not_in_doubt';
+      readonly message: string;
+      /** An attempt is out at this moment: the same may be said when it has ended. */
+      readonly underWay?: true;
+    };
 
 /** The steps of an action whose outcome is not known. */
 export function createDoubtActivities({ claims, settlements, actions, sender, outcomes }: DoubtDeps) {
@@ -64,12 +73,18 @@ export function createDoubtActivities({ claims, settlements, actions, sender, ou
     };
   }
 
-  async function resolve(inDoubt: InDoubt, action: ActionRecord, resolution: Resolution): Promise<Settled> {
-    const tool = await claims.toolOf(inDoubt.tenant, action);
-    const ending = resolved(resolution, windowSeconds(inDoubt.tenant, action, tool?.dedupTtl ?? 0));
-    const { action: now, settled } = await settlements.settle(inDoubt.tenant, action, ending);
-    if (settled) outcomes.ended(now);
-    return { settled, action: now };
+  /** Undefined where it cannot be called not executed at this moment, since an attempt is out. */
+  async function resolve(
+    { tenant }: InDoubt,
+    action: ActionRecord,
+    resolution: Resolution,
+  ): Promise<Settled | undefined> {
+    const tool = await claims.toolOf(tenant, action);
+    const ending = resolved(resolution, windowSeconds(tenant, action, tool?.dedupTtl ?? 0));
+    const settle = resolution.outcome === 'executed' ? settlements.settle : settlements.giveFree;
+    const end = await settle(tenant, action, ending);
+    if (end?.settled) outcomes.ended(end.action);
+    return end;
   }
 
   return {
@@ -79,15 +94,18 @@ export function createDoubtActivities({ claims, settlements, actions, sender, ou
       if (error !== undefined) return { kind: 'refused', code: 'validation_error', message: faultsOf(error) };
       const action = await find(inDoubt);
       if (action.status !== 'in_doubt') return { kind: 'refused', code: 'action_not_in_doubt', message: action.status };
-      const { settled, action: now } = await resolve(inDoubt, action, data);
-      return { kind: 'resolved', settled, answer: answerOf(now) };
+      const end = await resolve(inDoubt, action, data);
+      if (end === undefined)
+        return { kind: 'refused', code: 'action_not_in_doubt', message: UNDER_WAY, underWay: true };
+      return { kind: 'resolved', settled: end.settled, answer: answerOf(end.action) };
     },
 
     /** Looks whether the doubt is over: by a word that was said, a late answer, or by what the tool's `status_url` says. */
     async checkDoubt(inDoubt: InDoubt): Promise<ActionAnswer> {
       const action = await find(inDoubt);
       const resolution = action.status === 'in_doubt' ? await ask(inDoubt, action) : undefined;
-      return answerOf(resolution === undefined ? action : (await resolve(inDoubt, action, resolution)).action);
+      const end = resolution && (await resolve(inDoubt, action, resolution));
+      return answerOf(end?.action ?? action);
     },
 
     /** How the action stands, for a workflow that was told that its row has changed. */

@@ -128,7 +128,7 @@ export function createToolCallActivities(deps: ToolCallDeps) {
   }
 
   async function attemptOnce(attempt: Attempt): Promise<CallReport> {
-    const slot = `${attempt.actionId}/${attempt.n}`;
+    const slot = slotOf(attempt);
     const execution: Execution = executions.get(slot) ?? { token: randomUUID() };
     executions.set(slot, execution);
     execution.making ??= make(attempt, execution).finally(() => {
@@ -151,6 +151,7 @@ export function createToolCallActivities(deps: ToolCallDeps) {
           return await attemptOnce(attempt);
         } catch (error) {
           if (isToBeRepeated(error)) throw error;
+          executions.delete(slotOf(attempt));
           return await giveUp(attempt, impossible('step_failed'));
         }
       }),
@@ -159,6 +160,8 @@ export function createToolCallActivities(deps: ToolCallDeps) {
     abandonAction: (action: Underway): Promise<CallReport> => giveUp(action, canceled),
   };
 }
+
+const slotOf = ({ actionId, n }: Attempt): string => `${actionId}/${n}`;
 
 async function send(sender: Sender, claim: Claimed): Promise<Seen> {
   const { action, args, tool, earlier } = claim;

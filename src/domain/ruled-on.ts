@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { JsonObject } from '../contracts/common.ts';
 import type { Policy } from '../contracts/policy.ts';
-import type { Asked, Facts } from './admission.ts';
+import { type Asked, consider, type Facts } from './admission.ts';
 import { type Considered, spendMicros } from './policy.ts';
 
 /** What a decision was made of, besides the call and the version of the policy, which are kept anyway. */
@@ -19,14 +19,14 @@ export const RuledOn = z.object({
 });
 export type RuledOn = z.output<typeof RuledOn>;
 
-export const ruledOn = ({ spendUsd }: Pick<Asked, 'spendUsd'>, facts: Facts): RuledOn => ({
+export const ruledOn = (asked: Asked, facts: Facts): RuledOn => ({
   at: facts.now.toISOString(),
-  asked_spend_usd: spendUsd ?? null,
+  asked_spend_usd: asked.spendUsd ?? null,
   price_micros: facts.tool?.priceMicros ?? null,
   agent_enabled: facts.agentEnabled,
   tool_enabled: facts.tool?.enabled ?? true,
   policy_missing: facts.policy === undefined && facts.defaultDeny,
-  approved: facts.approval?.status === 'approved',
+  approved: consider(asked, facts)?.call.approved ?? false,
   actions_this_hour: facts.used.actionsThisHour,
   tool_calls_today: facts.used.toolCallsToday,
   micros_today: facts.used.microsToday,

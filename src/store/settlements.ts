@@ -2,13 +2,16 @@ import { type RawBuilder, sql } from 'kysely';
 import type { ActionRecord } from '../domain/action.ts';
 import type { AttemptEnd, Ending } from '../domain/settlement.ts';
 import { actionColumns, findAction } from './actions.ts';
-import { type Database, type Queries, repeated } from './database.ts';
+import { type Database, type Queries, repeated, transact } from './database.ts';
 import { type AuditEntry, appendAudit, appendEvents, type TimelineEntry, touchRun } from './trail.ts';
 import { addUsage, type Counted } from './usage.ts';
 
 /** What becomes of the held money: a block and a failure give it back, doubt keeps it. */
 const holds = { executed: 'spent', failed: 'released', blocked: 'released', in_doubt: 'held' } as const;
 const results = { executed: 'ok', failed: 'error', blocked: 'blocked', in_doubt: 'in_doubt' } as const;
+
+/** A tool may take 120 s, and what is around its call a little more (workflows/steps.ts). */
+const LONGEST_ATTEMPT_SECONDS = 150;
 
 /** The action as it now stands, and whether it was ended here. */
 export interface Settled {
@@ -23,6 +26,21 @@ export const createSettlements = (db: Database) => ({
    */
   settle: (tenant: string, action: ActionRecord, ending: Ending): Promise<Settled> =>
     repeated(() => settle(db, tenant, action, ending)),
+
+  /**
+   * Ends an action in doubt as not executed, unless an attempt of it is out at this moment: that could still act, under a key
+   * that was given free. Undefined then; an attempt that has told nothing for longer than any may take has nobody behind it.
+   */
+  giveFree: (tenant: string, action: ActionRecord, ending: Ending): Promise<Settled | undefined> =>
+    transact(db, async (tx) => {
+      const { actionId } = action;
+      await sql`select 1 from actions where tenant = ${tenant} and action_id = ${actionId} for update`.execute(tx);
+      const { rows } = await sql`
+        select 1 from attempts where action_id = ${actionId} and ended_at is null
+          and started_at > clock_timestamp() - make_interval(secs => ${sql.lit(LONGEST_ATTEMPT_SECONDS)})
+      `.execute(tx);
+      return rows.length > 0 ? undefined : await settle(tx, tenant, action, ending);
+    }),
 
   /**
    * Notes how an attempt ended that does not end its action, and says whether the agent may still make one. Its row is

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hangUp, ok } from '../../src/dev/behaviours.ts';
 import type { Behaviour } from '../../src/dev/receiver.ts';
-import { actionThatIs, callsOf, eventually, historyOf, ledgerOf } from '../faults/scene.ts';
+import { actionThatIs, callsOf, eventually, gate, historyOf, ledgerOf } from '../faults/scene.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
 
 let world: World;
@@ -71,6 +71,23 @@ describe('an idempotent tool whose answers are lost', () => {
     expect(calls.map(({ idempotencyKey, fence }) => [idempotencyKey, fence])).toEqual(
       Array(2).fill([body.action_id, 1]),
     );
+  });
+
+  test('cannot be called not executed while it is being asked: it could act yet', async () => {
+    const door = gate();
+    const tool = await world.tool(
+      'charge',
+      (call, n) => (n === 1 ? hangUp('before_answer')(call, n) : door.behaviour(call, n)),
+      { idempotent: true, max_retries: 0, timeout_ms: 60_000 },
+    );
+    const { body } = await world.run({ agent_id: unique('agent'), tool, args: {}, spend_usd: 3 });
+    expect(body.decision).toBe('in_doubt');
+    await door.arrived;
+    const resolve = (outcome: string) => world.rest.post(`/v1/actions/${body.action_id}/resolve`, { outcome });
+    const refused = await resolve('not_executed');
+    expect([refused.status, refused.body.detail.error]).toEqual([409, 'action_not_in_doubt']);
+    door.open();
+    await actionThatIs(world, body.action_id, 'executed');
   });
 
   test('stays in doubt where it then declines: it may have acted the first time', async () => {

@@ -30,7 +30,10 @@ export interface ActionEngineDeps extends Omit<CallDeps, 'repeat'>, DenialDeps, 
     tenant: string,
     actionId: string,
     resolution: Resolution,
-  ) => Promise<{ kind: 'resolved'; settled: boolean } | { kind: 'refused' }>;
+  ) => Promise<
+    | { readonly kind: 'resolved'; readonly settled: boolean }
+    | { readonly kind: 'refused'; readonly message: string; readonly underWay?: true }
+  >;
   /** Base of the links to the Temporal UI. */
   readonly uiUrl: string;
 }
@@ -124,6 +127,8 @@ export function createActions(deps: ActionEngineDeps) {
         return await this.get(tenant, actionId);
       }
       const resolved = await resolveRow(tenant, actionId, resolution);
+      if (resolved.kind === 'refused' && resolved.underWay)
+        throw new Refusal('action_not_in_doubt', { status: action.status, reason: resolved.message });
       if (resolved.kind === 'resolved' && resolved.settled) void reach.nudge(action.workflowId);
       // It is settled by now, whether or not that can be read.
       const settled = await this.get(tenant, actionId).catch((error: unknown) => {
