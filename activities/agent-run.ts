@@ -10,7 +10,7 @@ import { rehearse } from '../src/domain/rehearsal.ts';
 import { boundedAnswers } from '../src/domain/run-result.ts';
 import { runActionWorkflowId } from '../src/domain/workflow-id.ts';
 import type { createAdmissions } from '../src/store/admissions.ts';
-import type { createLeases } from '../src/store/leases.ts';
+import type { createLeases, Opened } from '../src/store/leases.ts';
 import type { createRunEndings, FinishedRun, MadeAction } from '../src/store/run-endings.ts';
 import type { createUsage } from '../src/store/usage.ts';
 import { faultsOf } from './faults.ts';
@@ -26,6 +26,7 @@ import {
   type OpenedLease,
   openedLease,
   standingOf,
+  writtenRow,
 } from './lease.ts';
 import { rehearsedAnswer } from './rehearsal.ts';
 
@@ -83,26 +84,36 @@ export function createAgentRunActivities({ admissions, leases, runEndings, usage
     return { ...empty(key), status: 'failed' as const, error_code: 'expired', result, results: result.actions };
   }
 
+  /** Acquires the key for a run that a Temporal application has started. */
+  async function acquire(
+    data: AgentRunInputParsed,
+    run: FinishedRun['run'],
+    minding: MindingRun,
+  ): Promise<Exclude<Opened, { kind: 'run_closed' }> | Invalid | NotThere> {
+    if (isTooLate(data, minding)) return notBegun;
+    const opened = await leases.open({
+      tenant: data.tenant,
+      key: data.key,
+      ttlSeconds: grantedTtl(data.ttl, selfHosted),
+      owner: data.owner ?? null,
+      metadata: null,
+      retryFailed: data.retry_failed ?? false,
+      actor: data.actor ?? null,
+      run,
+      workflowRunId: minding.runId,
+      acquisition: `workflow:${minding.runId}`,
+    });
+    return opened.kind === 'run_closed' ? { kind: 'not_there' } : opened;
+  }
+
   return {
     /** Acquires the key for a run, or finds that it is held or finished. */
     async openRun(input: unknown, minding: MindingRun): Promise<OpenedRun | Invalid | NotThere> {
       const { data, error } = AgentRunInput.safeParse(input);
       if (error !== undefined) return invalid(faultsOf(error));
-      if (isTooLate(data, minding)) return notBegun;
       const run = { runId: data.run_id ?? data.key, agentId: data.agent_id ?? null };
-      const opened = await leases.open({
-        tenant: data.tenant,
-        key: data.key,
-        ttlSeconds: grantedTtl(data.ttl, selfHosted),
-        owner: data.owner ?? null,
-        metadata: null,
-        retryFailed: data.retry_failed ?? false,
-        actor: data.actor ?? null,
-        run,
-        workflowRunId: minding.runId,
-        acquisition: data.acquisition ?? `workflow:${minding.runId}`,
-      });
-      if (opened.kind === 'run_closed') return { kind: 'not_there' };
+      const opened = data.by_row ? await writtenRow(leases, data, minding) : await acquire(data, run, minding);
+      if (!('lease' in opened)) return opened;
       const { lease } = opened;
       const calls = callsOf(data, run.runId, lease);
       return {

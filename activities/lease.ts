@@ -87,10 +87,8 @@ export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
     const { tenant, key } = data;
     const count = () => usage.aiThisMonth(tenant);
     if (data.by_row) {
-      const found = await leases.findMinded(tenant, key);
-      if (found?.workflowRunId === run.runId)
-        return openedLease({ kind: 'taken', lease: found.lease, mindedBy: run.runId }, run, await count());
-      return isTooLate(data, run) ? notBegun : { kind: 'not_there' };
+      const found = await writtenRow(leases, data, run);
+      return 'lease' in found ? openedLease(found, run, await count()) : found;
     }
     if (isTooLate(data, run)) return notBegun;
     const opened = await leases.open({
@@ -137,6 +135,22 @@ export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
     return standingOf(lease, lease?.leaseId ?? '');
   },
 });
+
+/**
+ * The row that whoever started the workflow has written for it, or found taken by another: then there is nothing to mind. Not
+ * there while the row speaks of an earlier lease.
+ */
+export async function writtenRow(
+  leases: LeaseDeps['leases'],
+  input: { readonly tenant: string; readonly key: string; readonly begin_before?: number | undefined },
+  run: MindingRun,
+): Promise<Extract<Opened, { lease: LeaseRecord }> | NotThere | Invalid> {
+  const found = await leases.findMinded(input.tenant, input.key);
+  const isOurs = found?.workflowRunId === run.runId;
+  if (found !== undefined && (isOurs || found.lease.state === 'held'))
+    return { kind: 'taken', lease: found.lease, mindedBy: found.workflowRunId };
+  return isTooLate(input, run) ? notBegun : { kind: 'not_there' };
+}
 
 /** What a workflow is told of the lease it asked for, or that another has written into its care. */
 export function openedLease(

@@ -9,19 +9,16 @@ import {
   isCancellation,
   ParentClosePolicy,
   setHandler,
-  sleep,
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { EndingRun, OpenedRun, RunCall, RunEnd } from '../activities/agent-run.ts';
-import type { MindingRun } from '../activities/lease.ts';
 import type { ActionAnswer } from '../src/contracts/action.ts';
 import type { AgentRunInput, AgentRunResult, RunStep } from '../src/contracts/agent-run.ts';
 import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
 import { stopsRun } from '../src/domain/agent-run.ts';
 import { governedAction } from './governed-action.ts';
-import { holdLease, type LeaseHold } from './lease-hold.ts';
-import { refusal } from './refusal.ts';
+import { holdLease, type LeaseHold, openFor } from './lease-hold.ts';
 import { actionDoubted, actionEnded, attributesOfCall, tellMe } from './status.ts';
 import { actionUnder, finishRun, openRun, rehearseRun, renewLease } from './steps.ts';
 
@@ -39,7 +36,7 @@ export async function agentRun(input: AgentRunInput): Promise<AgentRunResult> {
   const hold = holdLease({ tenant, key }, { granted: resumed?.granted === true, look: renewLease });
 
   const minding = { runId: workflowRunId, startedAt: startTime.getTime() };
-  const opening = await CancellationScope.nonCancellable(() => open(input, minding));
+  const opening = await CancellationScope.nonCancellable(() => openFor(hold, () => openRun(input, minding)));
   hold.opened(opening);
   const { held } = opening;
   if (held === undefined) {
@@ -60,16 +57,6 @@ export async function agentRun(input: AgentRunInput): Promise<AgentRunResult> {
   keeping.cancel();
   await hold.settled();
   return result;
-}
-
-/** Acquires the key; where an earlier lease of it is just being closed, a moment later. */
-async function open(input: AgentRunInput, run: MindingRun): Promise<OpenedRun> {
-  for (;;) {
-    const opening = await openRun(input, run);
-    if (opening.kind === 'invalid') throw refusal(opening.code, opening.message);
-    if (opening.kind === 'opened') return opening;
-    await sleep('1 second');
-  }
 }
 
 /** Renews the lease when half of its time is over, until it has ended. */

@@ -1,8 +1,16 @@
 import { allHandlersFinished, condition, defineQuery, defineUpdate, setHandler } from '@temporalio/workflow';
-import type { Changed, HeldLease, LeaseKey, LeaseStanding, OpenedLease } from '../activities/lease.ts';
+import type {
+  Changed,
+  HeldLease,
+  Invalid,
+  LeaseKey,
+  LeaseStanding,
+  NotThere,
+  OpenedLease,
+} from '../activities/lease.ts';
 import type { ExtendAnswer, Lease, LeaseCall, LeaseState } from '../src/contracts/lease.ts';
 import { refusal } from './refusal.ts';
-import { rowChanged } from './status.ts';
+import { rowChanged, startedInVain } from './status.ts';
 import { extendLease, finishLease } from './steps.ts';
 
 export const acquireUpdate = defineUpdate<Lease, [LeaseCall['acquire']?]>('acquire');
@@ -37,6 +45,7 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
   let deadline = 0;
   let granted = alreadyGranted;
   let changed = false;
+  let inVain = false;
   let updates = 0;
 
   const hold = (lease: HeldLease) => {
@@ -62,6 +71,9 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
   setHandler(leaseState, () => held ?? null);
   setHandler(rowChanged, () => {
     changed = true;
+  });
+  setHandler(startedInVain, () => {
+    inVain = true;
   });
   setHandler(acquireUpdate, async (caller) => {
     updates += 1;
@@ -102,6 +114,8 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
     deadline: () => deadline,
     /** Whether the row was changed past this workflow since it last looked. */
     isChanged: () => changed,
+    /** Whether nobody will write the row that it waits for. */
+    isInVain: () => inVain,
     isLong: () => updates >= UPDATES_PER_RUN,
     /** Finds out how the lease stands by now. */
     look,
@@ -114,6 +128,27 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
     /** Resolves once everyone who asked has been answered. */
     settled: () => condition(allHandlersFinished),
   };
+}
+
+/** How often a row is looked for that its caller is about to write: between the looks is about a minute in all. */
+const LOOKS_FOR_ROW = 6;
+
+/**
+ * Opens the lease; where whoever started the workflow writes the row itself (REST), waits for it, and ends where it does not
+ * come.
+ */
+export async function openFor<T extends { readonly kind: 'opened' }>(
+  hold: LeaseHold,
+  open: () => Promise<T | Invalid | NotThere>,
+): Promise<T> {
+  for (let n = 0; ; n += 1) {
+    const isLastLook = hold.isInVain() || n === LOOKS_FOR_ROW;
+    const opening = await open();
+    if (opening.kind === 'invalid') throw refusal(opening.code, opening.message);
+    if (opening.kind === 'opened') return opening;
+    if (isLastLook) throw refusal('not_begun');
+    await condition(() => hold.isInVain(), `${2 ** n} seconds`);
+  }
 }
 
 const endStates = { complete: 'completed', fail: 'failed', cancel: 'canceled' } as const;

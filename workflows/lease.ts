@@ -1,13 +1,10 @@
-import { condition, continueAsNew, sleep, workflowInfo } from '@temporalio/workflow';
+import { condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
 import type { OpenedLease } from '../activities/lease.ts';
 import type { Lease, LeaseInput, LeaseState } from '../src/contracts/lease.ts';
 import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
-import { type Ended, holdLease } from './lease-hold.ts';
+import { type Ended, holdLease, openFor } from './lease-hold.ts';
 import { refusal } from './refusal.ts';
 import { lookAtLease, openLease } from './steps.ts';
-
-/** How often a lease is looked for whose row its caller is about to write, and between which pauses: a minute in all. */
-const LOOKS_FOR_ROW = 7;
 
 /**
  * A lease: open means held, and the timer is its time to live. It closes as the lease ends: Completed, or Failed with
@@ -21,7 +18,7 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
   const granted = continuedFromExecutionRunId !== undefined && resume?.granted === true;
   const hold = holdLease({ tenant, key }, { granted, look: (lease) => lookAtLease(lease, runId) });
 
-  const opening = await open(input, { runId, startedAt: startTime.getTime() });
+  const opening = await openFor(hold, () => openLease(input, { runId, startedAt: startTime.getTime() }));
   hold.opened(opening);
 
   while (hold.held() !== undefined) {
@@ -41,17 +38,6 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
   }
   await hold.settled();
   return close(hold.ended(), opening);
-}
-
-/** Acquires the key; where the caller writes the row itself (REST), waits for that, and ends where it does not come. */
-async function open(input: LeaseInput, run: { runId: string; startedAt: number }): Promise<OpenedLease> {
-  for (let n = 0; n < LOOKS_FOR_ROW; n += 1) {
-    const opening = await openLease(input, run);
-    if (opening.kind === 'invalid') throw refusal(opening.code, opening.message);
-    if (opening.kind === 'opened') return opening;
-    await sleep(`${2 ** n} seconds`);
-  }
-  throw refusal('not_begun');
 }
 
 /** A completed lease completes, any other end is the failure it is called by. */

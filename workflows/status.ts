@@ -12,6 +12,8 @@ export const actionDoubted = defineSignal<[ActionAnswer]>('actionDoubted');
 
 /** Says that the row has changed which the workflow stands for: it looks there, and need not be told what. */
 export const rowChanged = defineSignal('rowChanged');
+/** Whoever was to write the row it waits for found the key taken: there will be none. */
+export const startedInVain = defineSignal('startedInVain');
 
 /** Asks an action to tell a workflow run when it has ended, and what it then tells: its own workflow ID. */
 export const tellMe = defineSignal<[WorkflowRun]>('tellMe');

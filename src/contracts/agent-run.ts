@@ -12,7 +12,6 @@ import {
   Tenant,
   ToolName,
   Ttl,
-  text,
   Usd,
 } from './common.ts';
 import { LeaseResult, type LeaseResume } from './lease.ts';
@@ -78,7 +77,7 @@ export const AgentRunInput = z
     retry_failed: optional(z.boolean()),
     actor: optional(Actor),
     begin_before: optional(z.number()),
-    acquisition: optional(text(128)),
+    by_row: optional(z.boolean()),
     ...plan,
   })
   .refine(hasAgent, needsAgent);
@@ -98,8 +97,8 @@ export interface AgentRunInput {
   readonly actor?: string;
   /** Unix milliseconds by Temporal's clock: started later, it was refused already and does nothing. */
   readonly begin_before?: number;
-  /** What the request that acquires the key is known by: whoever writes the row first, the API or the run, it is one holder. */
-  readonly acquisition?: string;
+  /** Whoever starts it acquires the key in its row by itself, as REST does. */
+  readonly by_row?: boolean;
   /** Set by the workflow itself when it continues as new; never by a caller. */
   readonly resume?: LeaseResume & { readonly steps: readonly RunStep[] };
 }

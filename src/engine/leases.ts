@@ -38,6 +38,7 @@ const ACQUISITION_PATIENCE_MS = 4_000;
 const LONGEST_PAUSE_MS = 500;
 /** A lease that is polled is held against its workflow once in this time: an operator may have terminated it. */
 const VERIFY_EVERY_MS = 15_000;
+const ASK_AGAIN_MS = 2_000;
 const MAX_VERIFIED = 10_000;
 /** What a lease's workflow is told apart by while it has no row: that REST is to write it, and for whom. */
 const BY_ROW_MEMO = 'by_row';
@@ -92,8 +93,11 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
     const { lease, workflowRunId: runId } = found;
     if (lease.state !== 'held' || verified.has(lease.leaseId)) return lease;
     const standing = await reach.standingOf({ workflowId: workflowOf(tenant, lease), runId });
-    if (standing === 'open') verified.set(lease.leaseId, true);
-    if (standing !== 'gone') return lease;
+    if (standing !== 'gone') {
+      // What could not be asked is asked again sooner, and not by every poll.
+      verified.set(lease.leaseId, true, { ttl: standing === 'open' ? VERIFY_EVERY_MS : ASK_AGAIN_MS });
+      return lease;
+    }
     await leases.orphan(tenant, key, lease.leaseId);
     return await leases.find(tenant, key);
   }
@@ -132,22 +136,23 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
       ...(startDelaySeconds !== undefined && { startDelaySeconds }),
     });
     if (started) return runId;
-    // A run of actions makes those of its starter: it is not to be had for these.
-    if (type === 'agentRun') return undefined;
     const open = await reach.openUnder(workflowId);
     if (open?.memo[BY_ROW_MEMO] !== 'true') return undefined;
     const keptFor = open.memo[OWNER_MEMO];
-    if (keptFor === undefined || keptFor === ownerHash) return open.runId;
-    // Once there was a row for it, the owner has had the answer: what the run minds next is anybody's.
+    // A run of actions makes those of its starter: it is not to be had for others.
+    if (type === 'agentRun') return keptFor !== undefined && keptFor === ownerHash ? open.runId : undefined;
     const known = await leases.findMinded(tenant, key);
-    return known?.workflowRunId === open.runId ? open.runId : undefined;
+    // Once there was a row for it, its starter has had the answer: what it minds next is anybody's.
+    if (known?.workflowRunId === open.runId) return open.runId;
+    // One that found the key taken by another is about to close.
+    return known?.lease.state !== 'held' && (keptFor === undefined || keptFor === ownerHash) ? open.runId : undefined;
   }
 
   /** Writes the row for the workflow that is open; undefined where that is about to close. */
   async function openRow(
     { tenant, actor, plan }: Caller,
     request: Wanted,
-    { type, row, workflowId }: Holding,
+    { row, workflowId }: Holding,
     run: { workflowRunId: string; acquisition: string },
   ): Promise<Extract<Opened, { lease: LeaseRecord }> | undefined> {
     const opened = await leases
@@ -161,7 +166,7 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
         ...run,
         ...row,
       })
-      .catch(type === 'agentRun' ? unknownIfAway : unknownIfLost);
+      .catch(unknownIfLost);
     if (opened.kind !== 'run_closed') return opened;
     // It has found its end, and closes as soon as a worker gets to it.
     await reach.nudge(workflowId);
@@ -186,7 +191,12 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
       if (answered !== undefined) return answered;
       const workflowRunId = await mindingRun(caller, request, holding);
       const opened = workflowRunId && (await openRow(caller, request, holding, { workflowRunId, acquisition }));
-      if (opened) return await answerOf(caller, request, opened);
+      if (opened) {
+        // What was started in vain finds that somebody was quicker, and ends.
+        if (opened.mindedBy !== workflowRunId)
+          void reach.startedInVain({ workflowId: holding.workflowId, runId: workflowRunId });
+        return await answerOf(caller, request, opened);
+      }
       if (Date.now() + pause > until) throw new Refusal('unavailable');
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
@@ -227,7 +237,7 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
     run(caller: Caller, request: AgentRunRequest): Promise<Lease> {
       const { agent_id, run_id, actions, dry_run } = request.metadata ?? {};
       const acquisition = randomUUID();
-      const input = { ...inputOf(caller, request), acquisition, agent_id, run_id, actions, dry_run };
+      const input = { ...inputOf(caller, request), by_row: true, agent_id, run_id, actions, dry_run };
       const run = { runId: run_id ?? request.key, agentId: agent_id ?? null };
       const workflowId = runWorkflowId(caller.tenant, request.key);
       const holding: Holding = {
@@ -269,7 +279,7 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
   };
 }
 
-/** The lease is acquired, or its run goes on without this row: that nothing happened would not be true. */
+/** The lease is acquired: that nothing happened would not be true. */
 function unknownIfAway(error: unknown): never {
   if (isDatabaseUnavailable(error)) throw new Refusal('outcome_unknown', {}, error);
   throw error;

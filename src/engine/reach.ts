@@ -15,11 +15,16 @@ export interface Execution {
 export interface OpenWorkflow {
   /** The run that it began with. */
   readonly runId: string;
+  /** Whether that is sure: a server that does not tell its first run tells the present one, which may have continued another. */
+  readonly isFirst: boolean;
   readonly memo: Readonly<Record<string, unknown>>;
 }
 
 /** `gone`: closed, forgotten, or its ID is in the hands of a later execution. */
 export type WorkflowStanding = 'open' | 'gone' | 'unknown';
+
+/** Who only looks whether a row is right does not wait for a Temporal that is away. */
+const LOOK_TIMEOUT_MS = 700;
 
 export type Reach = ReturnType<typeof createReach>;
 
@@ -27,19 +32,25 @@ export type Reach = ReturnType<typeof createReach>;
 export function createReach(client: Client) {
   const { namespace } = client.options;
 
-  const describe = async (workflowId: string) =>
-    await read(client, () =>
-      client.workflowService.describeWorkflowExecution({ namespace, execution: { workflowId } }),
+  const describe = (workflowId: string, timeoutMs?: number) =>
+    read(
+      client,
+      () => client.workflowService.describeWorkflowExecution({ namespace, execution: { workflowId } }),
+      timeoutMs,
     );
 
   return {
     /** The workflow that is open under an ID: the run that it began with, and its memo; undefined where none is. */
-    async openUnder(workflowId: string): Promise<OpenWorkflow | undefined> {
+    async openUnder(workflowId: string, timeoutMs?: number): Promise<OpenWorkflow | undefined> {
       try {
-        const { workflowExecutionInfo: info } = await describe(workflowId);
+        const { workflowExecutionInfo: info } = await describe(workflowId, timeoutMs);
         const runId = info?.firstRunId || info?.execution?.runId;
         if (info?.status !== WORKFLOW_EXECUTION_STATUS_RUNNING || !runId) return undefined;
-        return { runId, memo: mapFromPayloads(defaultPayloadConverter, info.memo?.fields ?? {}) ?? {} };
+        return {
+          runId,
+          isFirst: Boolean(info.firstRunId),
+          memo: mapFromPayloads(defaultPayloadConverter, info.memo?.fields ?? {}) ?? {},
+        };
       } catch (error) {
         if (isWorkflowNotFound(error)) return undefined;
         throw error;
@@ -54,7 +65,9 @@ export function createReach(client: Client) {
     /** Whether the workflow is open that a row says is. What cannot be asked is not known. */
     async standingOf({ workflowId, runId }: Execution): Promise<WorkflowStanding> {
       try {
-        return (await this.firstRunOf(workflowId)) === runId ? 'open' : 'gone';
+        const open = await this.openUnder(workflowId, LOOK_TIMEOUT_MS);
+        if (open?.runId === runId) return 'open';
+        return open === undefined || open.isFirst ? 'gone' : 'unknown';
       } catch {
         return 'unknown';
       }
@@ -63,6 +76,10 @@ export function createReach(client: Client) {
     /** Tells a workflow to look at its row; says whether Temporal could be reached. */
     nudge: (workflowId: string): Promise<boolean> =>
       nudge(client, () => client.workflow.getHandle(workflowId).signal('rowChanged')),
+
+    /** Tells a workflow that the row it waits for will not come. */
+    startedInVain: ({ workflowId, runId }: Execution): Promise<boolean> =>
+      nudge(client, () => client.workflow.getHandle(workflowId, runId).signal('startedInVain')),
 
     /** Cancels a workflow, if it is still the execution that is meant; says whether Temporal could be reached. */
     cancel: ({ workflowId, runId: firstExecutionRunId }: Execution): Promise<boolean> =>

@@ -1,13 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
-import { defineSearchAttributeKey, type SearchAttributePair, SearchAttributeType } from '@temporalio/common';
 import type { Logger } from 'pino';
 import { enums, type temporal } from './proto.ts';
+import { read } from './rpc.ts';
 
 const { INDEXED_VALUE_TYPE_KEYWORD } = enums.IndexedValueType;
 const names = ['OnceOnlyTenant', 'OnceOnlyAgent', 'OnceOnlyTool', 'OnceOnlyStatus'] as const;
-
-const tenantKey = defineSearchAttributeKey('OnceOnlyTenant', SearchAttributeType.KEYWORD);
 
 const keyword = (value: string) => ({
   metadata: { encoding: Buffer.from('json/plain'), type: Buffer.from('Keyword') },
@@ -30,20 +28,17 @@ export function createSearchAttributes() {
       return { indexedFields };
     },
 
-    /** The same as an option of the SDK's client. */
-    typed(values: { tenant: string }): { typedSearchAttributes?: SearchAttributePair[] } {
-      return known ? { typedSearchAttributes: [{ key: tenantKey, value: values.tenant }] } : {};
-    },
-
     /** Registers the attributes and waits until the namespace answers queries by them; gives up quietly when aborted. */
     async register(client: Client, log: Logger, signal: AbortSignal): Promise<void> {
       while (!known && !signal.aborted) {
         try {
           await addMissing(client);
-          await client.workflowService.countWorkflowExecutions({
-            namespace: client.options.namespace,
-            query: names.map((name) => `${name} = 'none'`).join(' and '),
-          });
+          await read(client, () =>
+            client.workflowService.countWorkflowExecutions({
+              namespace: client.options.namespace,
+              query: names.map((name) => `${name} = 'none'`).join(' and '),
+            }),
+          );
           known = true;
         } catch (error) {
           log.debug({ err: error }, 'search attributes are not known yet');
@@ -59,10 +54,10 @@ async function addMissing(client: Client): Promise<void> {
   const { connection } = client;
   if (!('operatorService' in connection)) return;
   const operator = connection.operatorService as temporal.api.operatorservice.v1.OperatorService;
-  await operator
-    .addSearchAttributes({
+  await read(client, () =>
+    operator.addSearchAttributes({
       namespace: client.options.namespace,
       searchAttributes: Object.fromEntries(names.map((name) => [name, INDEXED_VALUE_TYPE_KEYWORD])),
-    })
-    .catch(() => undefined);
+    }),
+  ).catch(() => undefined);
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fail, hangUp, ok } from '../../src/dev/behaviours.ts';
-import { actionThatIs, callsOf, eventually, gate, ledgerOf } from '../faults/scene.ts';
+import { runWorkflowId } from '../../src/domain/workflow-id.ts';
+import { actionThatIs, callsOf, eventually, gate, ledgerOf, temporalOf } from '../faults/scene.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
 
 let world: World;
@@ -224,6 +225,39 @@ describe('the holder of a run', () => {
     expect(held.key).toBe(key);
   });
 });
+
+test('of a lease and runs that want one key at once one has it, and what was told so makes nothing, later neither', async () => {
+  const { agent, tool } = await scene();
+  const race = async () => {
+    const key = unique('run');
+    const wanted = [1, 2, 3].map((n) => run(key, { agent_id: agent, actions: [{ tool, args: { n, key } }] }));
+    const answers = await Promise.all([world.rest.post('/v1/ai/lease', { key, ttl: 60 }), ...wanted]);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    const acquired = answers.filter(({ body }) => body.status === 'acquired');
+    expect(acquired).toHaveLength(1);
+    const isLease = acquired[0] === answers[0];
+    if (isLease) await world.rest.post('/v1/ai/cancel', { key, lease_id: acquired[0]?.body.lease_id });
+    return { key, isLease };
+  };
+  const races = await Promise.all(Array.from({ length: 10 }, race));
+  const byRun = races.filter(({ isLease }) => !isLease).map(({ key }) => key);
+  await Promise.all(byRun.map(ended));
+
+  // When no run is open any more, nothing is left that could begin.
+  const temporal = temporalOf(world);
+  const statusOf = (key: string) =>
+    temporal.workflow
+      .getHandle(runWorkflowId('default', key))
+      .describe()
+      .then(({ status }) => status.name)
+      .catch(() => 'never begun');
+  await eventually(async () => {
+    expect(await Promise.all(races.map(({ key }) => statusOf(key)))).not.toContain('RUNNING');
+  }, 90_000);
+  await temporal.connection.close();
+  const called = callsOf(world, tool).map(({ body }) => (body.args as { key: string }).key);
+  expect(called.sort()).toEqual(byRun.sort());
+}, 120_000);
 
 test('a run that outlasts its time to live renews its lease itself', async () => {
   const [door, key, agent] = [gate(), unique('run'), unique('agent')];
