@@ -34,6 +34,8 @@ export interface Reconciled {
   readonly looked: number;
   readonly settled: number;
   readonly nudged: number;
+  /** Rows that could not be looked at: the next round tries again. */
+  readonly failed: number;
 }
 
 /** The referee between rows and workflows. */
@@ -77,7 +79,12 @@ export function createReconcileActivities(deps: ReconcileDeps) {
 
   async function walk<T>(page: T[], look: (one: T, count: Counting) => Promise<void>, count: Counting): Promise<void> {
     for (let n = 0; n < page.length; n += AT_ONCE) {
-      await Promise.all(page.slice(n, n + AT_ONCE).map((one) => look(one, count)));
+      const looks = await Promise.allSettled(page.slice(n, n + AT_ONCE).map((one) => look(one, count)));
+      // One row that cannot be settled keeps nobody from those behind it.
+      for (const { reason } of looks.filter((ended) => ended.status === 'rejected')) {
+        count.failed += 1;
+        Context.current().log.warn('a row could not be looked at', { error: reason });
+      }
       Context.current().heartbeat();
     }
     count.looked += page.length;
@@ -90,7 +97,7 @@ export function createReconcileActivities(deps: ReconcileDeps) {
      * next one's.
      */
     async reconcile(): Promise<Reconciled> {
-      const count: Counting = { looked: 0, settled: 0, nudged: 0 };
+      const count: Counting = { looked: 0, settled: 0, nudged: 0, failed: 0 };
       const until = Date.now() + BUDGET_MS;
       for (let isMore = true; isMore && Date.now() < until; ) {
         const page = await actions.open(afterAction, PAGE);
@@ -110,8 +117,4 @@ export function createReconcileActivities(deps: ReconcileDeps) {
   };
 }
 
-interface Counting {
-  looked: number;
-  settled: number;
-  nudged: number;
-}
+type Counting = { -readonly [K in keyof Reconciled]: Reconciled[K] };

@@ -29,6 +29,8 @@ export const answerAccepted = (
   values (${actionId}, ${tenant}, ${workflowId}, ${agentId}, ${tool}, ${argsHash}, ${runId}, ${answeredBy}, ${refused})
   on conflict (action_id) do update set answered_by = excluded.answered_by, refused = excluded.refused`;
 
+/** What is forgotten at a time: the next round goes on. */
+const TIDIED_AT_ONCE = 10_000;
 /** How long such a promise is kept where no action has come of it. */
 const KEPT_DAYS = 7;
 
@@ -61,8 +63,11 @@ export const createAccepted = (db: Database) => ({
   /** Forgets those that have their rows by now, and those of which nothing came. */
   async tidy(): Promise<void> {
     await sql`
-      delete from accepted_actions p where accepted_at < clock_timestamp() - make_interval(days => ${sql.lit(KEPT_DAYS)})
-        or exists (select 1 from actions a where a.action_id = p.action_id)
+      delete from accepted_actions where action_id in (
+        select action_id from accepted_actions p
+        where accepted_at < clock_timestamp() - make_interval(days => ${sql.lit(KEPT_DAYS)})
+          or exists (select 1 from actions a where a.action_id = p.action_id)
+        limit ${sql.lit(TIDIED_AT_ONCE)})
     `.execute(db);
   },
 });

@@ -559,3 +559,33 @@ describe('a decision of which the workflow was never told', () => {
     expect(callsOf(world, tool)).toHaveLength(2);
   });
 });
+
+describe('the reconciler', () => {
+  beforeAll(() => build('1'));
+  afterAll(demolish);
+
+  test('is kept from no row by another that cannot be settled, which is settled once it can be', async () => {
+    const { action, workflow } = await askedFor();
+    const key = unique('lease');
+    await world.rest.post('/v1/ai/lease', { key, ttl: 600 });
+    await world.query(`create function broken() returns trigger language plpgsql as $$ begin raise 'broken'; end $$`);
+    await world.query(
+      `create trigger broken before update of status on actions
+       for each row when (old.action_id = '${action}') execute function broken()`,
+    );
+    await terminate(workflow);
+    await terminate(leaseWorkflowId('default', key));
+    await world.query(`update actions set created_at = created_at - interval '1 minute' where action_id = $1`, [
+      action,
+    ]);
+    await world.query(`update leases set first_seen_at = first_seen_at - interval '1 minute' where key = $1`, [key]);
+    await eventually(async () => {
+      expect(await world.query('select state from leases where key = $1', [key])).toEqual([{ state: 'canceled' }]);
+    });
+    await world.query('drop trigger broken on actions');
+    await eventually(async () => {
+      const rows = await world.query('select status from actions where action_id = $1', [action]);
+      expect(rows).toEqual([{ status: 'failed' }]);
+    });
+  });
+});
