@@ -51,7 +51,8 @@ export function createAgents({ agents, abandonments, outcomes, reach }: AgentEng
         const next = waiting.values();
         await Promise.all(
           Array.from({ length: AT_ONCE }, async () => {
-            for (const action of next) await stop(action);
+            // One that cannot be settled just now keeps the others from nothing.
+            for (const action of next) await stop(action).catch(() => undefined);
           }),
         );
         after = page.length < PAGE ? undefined : page.at(-1)?.actionId;

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
-import { answerOf, runOfAction } from '../domain/action.ts';
+import { runOfAction } from '../domain/action.ts';
+import { newsOf } from '../domain/outcome.ts';
 import type { createActions } from '../store/actions.ts';
 import { closingOf } from './closing.ts';
 import type { Hearing, Outcomes } from './outcomes.ts';
@@ -35,10 +36,7 @@ export function startLookUp({ client, outcomes, actions }: LookUpDeps): { stop()
     for (const waiter of due) {
       const row = rows.get(waiter.expecting ?? '');
       if (row === undefined) without.push(waiter);
-      else if (row.status !== 'running') {
-        const { workflowId, actionId } = row;
-        outcomes.deliver({ workflowId, actionId, outcome: { kind: 'answer', answer: answerOf(row) } });
-      }
+      else if (row.status !== 'running') outcomes.deliver(newsOf(row));
     }
     await Promise.all(without.slice(0, MAX_WORKFLOWS).map(askWorkflow));
   }

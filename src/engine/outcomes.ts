@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { type ActionRecord, answerOf, asRepeat } from '../domain/action.ts';
-import { isRefusedCall, type News, type Outcome } from '../domain/outcome.ts';
+import { isRefusedCall, type News, newsOf, type Outcome } from '../domain/outcome.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Bulletin } from '../store/bulletin.ts';
 
@@ -94,9 +94,8 @@ export function createOutcomes({ bulletin, metrics, find }: OutcomeDeps) {
 
     /** An action has come to its end, or into doubt: counted, and told. */
     ended(action: ActionRecord): void {
-      const answer = answerOf(action);
-      metrics.decided(answer.decision, action.policyReason);
-      tell({ workflowId: action.workflowId, actionId: action.actionId, outcome: { kind: 'answer', answer } });
+      metrics.decided(answerOf(action).decision, action.policyReason);
+      tell(newsOf(action));
     },
 
     /** Listens for what becomes of the calls of a workflow ID, from now on. */

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { ActionAnswer, ActionRequest } from '../../contracts/action.ts';
 import { isRefusalCode, Refusal } from '../../contracts/errors.ts';
-import { type ActionRecord, actionOfRun, answerOf, asRepeat, isOpen, runOfAction } from '../../domain/action.ts';
+import { actionOfRun, answerOf, asRepeat, isOpen, runOfAction } from '../../domain/action.ts';
 import { sameCall } from '../../domain/admission.ts';
-import type { Outcome } from '../../domain/outcome.ts';
+import { newsOf, type Outcome } from '../../domain/outcome.ts';
 import type { createAccepted } from '../../store/accepted.ts';
 import type { createActions } from '../../store/actions.ts';
 import { isDatabaseUnavailable } from '../../store/database.ts';
@@ -59,7 +59,8 @@ export function createCalls({ start, outcomes, reach, actions, accepted, repeat 
     if (isOpen(row.status)) return row.actionId;
     // What was settled while this caller was asking is its outcome too.
     if (row.status === 'in_doubt' || row.remembered || hearing.hasHeardOf(row.actionId)) {
-      tellRow(row);
+      // Its news may have come before anybody listened.
+      outcomes.deliver(newsOf(row));
       return row.actionId;
     }
     const open = await reach.firstRunOf(call.workflowId);
@@ -67,14 +68,6 @@ export function createCalls({ start, outcomes, reach, actions, accepted, repeat 
     else if (open !== undefined) return actionOfRun(open);
     return undefined;
   }
-
-  /** Its news may have come before anybody listened. */
-  const tellRow = (row: ActionRecord) =>
-    outcomes.deliver({
-      workflowId: row.workflowId,
-      actionId: row.actionId,
-      outcome: { kind: 'answer', answer: answerOf(row) },
-    });
 
   /** Starts or joins, and waits; undefined where another start is needed. From the start on nothing is refused any more. */
   async function startAndWait(
