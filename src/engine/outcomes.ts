@@ -39,8 +39,6 @@ export interface Hearing {
     deadline: number,
     signal?: AbortSignal,
   ): Promise<Outcome | undefined>;
-  /** Whether there was news of a call since this began to listen. */
-  hasHeardOf(actionId: string): boolean;
   close(): void;
 }
 
@@ -160,7 +158,6 @@ function createWaiter(tenant: string, workflowId: string, close: () => void): Wa
         signal?.removeEventListener('abort', onAbort);
       }
     },
-    hasHeardOf: (actionId) => heard.some((news) => news.actionId === actionId),
     close,
   };
 }

@@ -94,7 +94,10 @@ export function createActions(deps: ActionEngineDeps) {
       const call = unique
         ? { ...derived, unique, workflowId: actionWorkflowId(governed.tenant, randomUUID()) }
         : derived;
-      return (facts && (await denials.refuse(call, facts))) ?? (await calls.make(call, deadline));
+      return (
+        (facts && (await denials.refuse(call, facts))) ??
+        (await calls.make({ ...call, endedBefore: endedIn(recalled) }, deadline))
+      );
     },
 
     /** One action of the tenant. */
@@ -151,6 +154,10 @@ export function createActions(deps: ActionEngineDeps) {
 /** Whether an action has ended as the operator says. */
 const isAs = ({ outcome, result = {} }: Resolution, { status, result: stored }: Pick<Action, 'status' | 'result'>) =>
   outcome === 'executed' ? status === 'executed' && fingerprint(stored) === fingerprint(result) : status === 'failed';
+
+/** The action that a key had come to the end of when it was asked for. */
+const endedIn = ({ previous }: Recalled): string | undefined =>
+  previous === undefined || isOpen(previous.status) ? undefined : previous.actionId;
 
 /** Whether what is known of a key still binds whoever uses it. */
 const isCurrent = (previous: NonNullable<Recalled['previous']>): boolean =>

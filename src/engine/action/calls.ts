@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ActionAnswer, ActionRequest } from '../../contracts/action.ts';
 import { isRefusalCode, Refusal } from '../../contracts/errors.ts';
-import { actionOfRun, answerOf, asRepeat, isOpen, runOfAction } from '../../domain/action.ts';
+import { actionOfRun, answerOf, asRepeat, isOpen } from '../../domain/action.ts';
 import { sameCall } from '../../domain/admission.ts';
 import { newsOf, type Outcome } from '../../domain/outcome.ts';
 import type { createAccepted } from '../../store/accepted.ts';
@@ -24,6 +24,12 @@ export interface CallDeps {
   readonly accepted: ReturnType<typeof createAccepted>;
   /** Says again what another call has led to, on the record. */
   readonly repeat: (call: IdentifiedCall, first: ActionAnswer) => Promise<ActionAnswer>;
+}
+
+/** A call with what was known of its key when it was asked for. */
+export interface KnownCall extends IdentifiedCall {
+  /** The latest action of the key, where it had ended by then. */
+  readonly endedBefore: string | undefined;
 }
 
 /** Calls that need a workflow: started or joined, and waited for. */
@@ -53,30 +59,32 @@ export function createCalls({ start, outcomes, reach, actions, accepted, repeat 
    * The action that an open workflow stands for. One that is settled, gave its key free, and whose workflow has not heard of it,
    * is told to look: then there is none, and another start makes its own.
    */
-  async function joined(call: IdentifiedCall, runId: string, hearing: Hearing): Promise<string | undefined> {
-    const row = await actions.latest(call.tenant, call.workflowId);
-    if (row === undefined) return actionOfRun(runId);
-    if (isOpen(row.status)) return row.actionId;
-    // What was settled while this caller was asking is its outcome too.
-    if (row.status === 'in_doubt' || row.remembered || hearing.hasHeardOf(row.actionId)) {
+  async function joined(call: KnownCall, runId: string): Promise<string | undefined> {
+    const latest = await actions.latest(call.tenant, call.workflowId);
+    if (latest !== undefined && isOpen(latest.status)) return latest.actionId;
+    // What was settled while this caller was asking is its outcome too; what had been before, and gave its key free, is not.
+    if (latest && (latest.status === 'in_doubt' || latest.remembered || latest.actionId !== call.endedBefore)) {
       // Its news may have come before anybody listened.
-      outcomes.deliver(newsOf(row));
-      return row.actionId;
+      outcomes.deliver(newsOf(latest));
+      return latest.actionId;
     }
-    const open = await reach.firstRunOf(call.workflowId);
-    if (open === runOfAction(row.actionId)) await reach.nudge(call.workflowId);
-    else if (open !== undefined) return actionOfRun(open);
+    const open = latest === undefined ? runId : await reach.firstRunOf(call.workflowId);
+    if (open === undefined) return undefined;
+    // What was never admitted is not among the executions of its key: once it has ended it binds nobody either.
+    const own = await actions.find(call.tenant, actionOfRun(open));
+    if (own === undefined || isOpen(own.status)) return actionOfRun(open);
+    await reach.nudge(call.workflowId);
     return undefined;
   }
 
   /** Starts or joins, and waits; undefined where another start is needed. From the start on nothing is refused any more. */
   async function startAndWait(
-    call: IdentifiedCall,
+    call: KnownCall,
     hearing: Hearing,
     deadline: number,
   ): Promise<{ started: boolean; actionId: string; outcome: Outcome | undefined } | undefined> {
     const { started, runId } = await startAction(call);
-    const actionId = started ? actionOfRun(runId) : await joined(call, runId, hearing).catch(unknownIfAway);
+    const actionId = started ? actionOfRun(runId) : await joined(call, runId).catch(unknownIfAway);
     if (actionId === undefined) return undefined;
     const isWanted = (outcome: Outcome) =>
       outcome.kind === 'refused' || outcome.answer.decision !== 'pending' || call.waitSeconds === undefined;
@@ -128,7 +136,7 @@ export function createCalls({ start, outcomes, reach, actions, accepted, repeat 
   }
 
   /** Makes the call, or joins the one that is under way, and waits for its outcome until `deadline` (unix milliseconds). */
-  async function make(call: IdentifiedCall, deadline: number): Promise<ActionAnswer> {
+  async function make(call: KnownCall, deadline: number): Promise<ActionAnswer> {
     // Before the start: what is told from then on is heard.
     const hearing = outcomes.listen(call.tenant, call.workflowId);
     try {
