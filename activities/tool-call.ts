@@ -208,6 +208,7 @@ const lostAttempt = (n: number): AttemptEnd => ({
 /** How an action ends whose next attempt may not be made. */
 function refusalBy(gate: Gate): Abandon {
   switch (gate.kind) {
+    case 'killed':
     case 'agent_disabled':
     case 'tool_disabled':
       return refusedAtClaim(gate.kind);

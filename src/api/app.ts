@@ -3,6 +3,7 @@ import express, { type Express, type RequestHandler } from 'express';
 import { Refusal } from '../contracts/errors.ts';
 import { selfHosted } from '../domain/plan.ts';
 import { readBody } from './body.ts';
+import { onlyOwn } from './bound.ts';
 import type { ApiDeps } from './deps.ts';
 import { answerErrors, detailOf } from './errors.ts';
 import { limitKeys } from './limit.ts';
@@ -67,15 +68,20 @@ const answerWith =
     const { principal } = response.locals;
     const hungUp = new AbortController();
     response.once('close', () => response.writableFinished || hungUp.abort());
+    const params = route.params && parsePart(route.params, request.params, 'path');
+    const query = route.query && parsePart(route.query, request.query, 'query');
+    const body = route.body && parsePart(route.body, request.body, 'body');
+    onlyOwn(principal.agentIds, { params, query, body });
     const answer = await route.handle(
       {
         tenant: principal.tenant,
         actor: principal.keyId,
         principal,
+        agents: principal.agentIds,
         plan: selfHosted,
-        params: route.params && parsePart(route.params, request.params, 'path'),
-        query: route.query && parsePart(route.query, request.query, 'query'),
-        body: route.body && parsePart(route.body, request.body, 'body'),
+        params,
+        query,
+        body,
         header: (name) => request.get(name),
         signal: hungUp.signal,
       },

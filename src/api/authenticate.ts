@@ -12,11 +12,14 @@ const KEEP_MS = 2_000;
 const GOOD_MS = 3_600_000;
 const MAX_KEPT = 10_000;
 
+/** How often it is noted that a key is used. */
+const USED_EVERY_MS = 60_000;
+
 /** Longer than the reading of a key that was under way when it was revoked may take. */
 const REVOKED_MS = 60_000;
 
 export interface AuthenticatorDeps {
-  readonly keys: Pick<ReturnType<typeof createKeys>, 'find'>;
+  readonly keys: Pick<ReturnType<typeof createKeys>, 'find' | 'used'>;
   /** Counts unknown keys by the network they come from; absent where nobody wants that. */
   readonly guesses?: Limiter | undefined;
 }
@@ -39,6 +42,7 @@ export function createAuthenticator({ keys, guesses }: AuthenticatorDeps) {
   const known = new LRUCache<string, Principal>({ max: MAX_KEPT, ttl: KEEP_MS });
   const revoked = new LRUCache<string, true>({ max: MAX_KEPT, ttl: REVOKED_MS });
   const good = new LRUCache<string, true>({ max: MAX_KEPT, ttl: GOOD_MS });
+  const noted = new LRUCache<string, true>({ max: MAX_KEPT, ttl: USED_EVERY_MS });
 
   /** The database is asked only after the guess is counted: however many come at once, no more than allowed are tried. */
   async function findGuess(key: string, address: () => string | undefined): Promise<Principal | undefined> {
@@ -55,6 +59,13 @@ export function createAuthenticator({ keys, guesses }: AuthenticatorDeps) {
       // Also where the database is away: it says nothing against the key.
       if (!isGuess) await guesses.giveBack(network);
     }
+  }
+
+  /** Nobody waits for it, and whoever cannot be noted is let in all the same. */
+  function note(keyId: string): void {
+    if (noted.has(keyId)) return;
+    noted.set(keyId, true);
+    void keys.used(keyId).catch(() => noted.delete(keyId));
   }
 
   async function look(slot: string, key: string, address: () => string | undefined): Promise<Principal | undefined> {
@@ -80,7 +91,13 @@ export function createAuthenticator({ keys, guesses }: AuthenticatorDeps) {
       const principal = known.get(slot) ?? (await look(slot, key, address));
       if (principal === undefined || revoked.has(principal.keyId)) throw new Refusal('invalid_api_key');
       if (!principal.isActive) throw new Refusal('api_key_disabled');
+      note(principal.keyId);
       return principal;
+    },
+
+    /** From now on this process looks the key up again, which has been rotated; others do when they read it again. */
+    reread(keyId: string): void {
+      for (const [slot, principal] of known) if (principal.keyId === keyId) known.delete(slot);
     },
 
     /** From now on this process refuses the key that has been revoked; others do when they read it again. */

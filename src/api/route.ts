@@ -1,12 +1,24 @@
 import type { z } from 'zod';
 import type { RefusalCode } from '../contracts/errors.ts';
 import type { Scope } from '../contracts/scope.ts';
+import type { Agents } from '../domain/agents.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { Principal } from '../store/keys.ts';
 import type { ApiDeps } from './deps.ts';
 
-type Method = 'get' | 'post' | 'delete';
+type Method = 'get' | 'post' | 'patch' | 'delete';
 type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;
+
+/**
+ * What a route is to a key that is bound to agents. An agent that the request names is looked at in any case.
+ *
+ * | bound | |
+ * | --- | --- |
+ * | free | it concerns no agent beside one that is named |
+ * | own | it shows and changes what is of the key's agents, and nothing else |
+ * | refused | it concerns all agents of the tenant |
+ */
+export type Bound = 'free' | 'own' | 'refused';
 
 /** What a handler gets: everything parsed, and who asks. */
 export interface RouteInput<P, Q, B> {
@@ -14,6 +26,8 @@ export interface RouteInput<P, Q, B> {
   /** Who asks, for the audit trail: the id of the key. */
   readonly actor: string;
   readonly principal: Principal;
+  /** The agents that the asker's key is bound to, beyond which nothing may be shown; null: any. */
+  readonly agents: Agents;
   readonly plan: Plan;
   readonly params: Parsed<P>;
   readonly query: Parsed<Q>;
@@ -61,8 +75,10 @@ export interface RouteSpec<
   readonly path: `/v1/${string}`;
   readonly summary: string;
   readonly tag: string;
-  /** What its caller's key has to be good for: `read` for a GET, else `write`, unless it says more. */
-  readonly scope?: Scope;
+  /** The scopes any one of which its caller's key has to have; `admin` always does. */
+  readonly needs: readonly Scope[];
+  /** What it is to a key that is bound to agents. */
+  readonly bound: Bound;
   readonly params?: P;
   readonly query?: Q;
   readonly body?: B;
@@ -85,7 +101,8 @@ export interface Route {
   readonly path: string;
   readonly summary: string;
   readonly tag: string;
-  readonly scope?: Scope;
+  readonly needs: readonly Scope[];
+  readonly bound: Bound;
   readonly params?: z.ZodType | undefined;
   readonly query?: z.ZodType | undefined;
   readonly body?: z.ZodType | undefined;
@@ -101,7 +118,7 @@ export interface Route {
  * A route: it parses, calls one thing, answers. The schemas beside it are also its OpenAPI description.
  *
  * @example
- * export const getMe = route({ method: 'get', path: '/v1/me', summary: 'Who I am', tag: 'account', answer: Me,
+ * export const getMe = route({ method: 'get', path: '/v1/me', summary: 'Who I am', tag: 'account', needs: following, bound: 'free', answer: Me,
  *   handle: ({ principal }, { stores }) => stores.accounts.me(principal) });
  */
 export const route = <

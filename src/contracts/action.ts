@@ -27,9 +27,11 @@ export type RiskLevel = z.output<typeof RiskLevel>;
 
 export const PolicyReason = z.enum([
   'ok',
+  'killed',
   'agent_disabled',
   'tool_disabled',
   'tool_explicitly_blocked',
+  'no_policy',
   'tool_not_in_allowed_list',
   'condition_not_met',
   'max_calls_per_tool_exceeded',

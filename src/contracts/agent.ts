@@ -1,10 +1,18 @@
 import { z } from 'zod';
 import { Decision, PolicyReason, RiskLevel } from './action.ts';
-import { Moment, optional, text } from './common.ts';
+import { Moment, optional } from './common.ts';
+
+const MAX_REASON = 512;
+
+/** Why a switch is turned. What is too long, or cannot be kept, is cut: a kill switch does not fail for its comment. */
+export const SwitchReason = z
+  .string()
+  .transform((reason) => Array.from(reason.toWellFormed().replaceAll('\u0000', '')).slice(0, MAX_REASON).join(''))
+  .meta({ type: 'string', description: `Cut after ${MAX_REASON} characters`, example: 'too eager' });
 
 /** Body of the kill switch, which may be left out. */
 export const SwitchRequest = z
-  .object({ reason: optional(text(512, 0)) })
+  .object({ reason: optional(SwitchReason) })
   .meta({ id: 'SwitchRequest' })
   .nullish();
 

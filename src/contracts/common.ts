@@ -111,7 +111,34 @@ export const Tenant = z.preprocess((value) => value ?? DEFAULT_TENANT, TenantId)
 /** Who asked, for the audit trail. */
 export const Actor = text(256);
 
-export const AgentId = text(128).meta({ example: 'billing-agent' });
+/** What two names can differ in that look alike: controls, formats, what is drawn as nothing. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
+
+/** The same as far as the dialects of patterns agree: within the basic plane. */
+const SEEN =
+  '[^\\s\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\uffff]';
+export const AGENT_ID_PATTERN = `${SEEN}(${SEEN.replace('\\s', '')}*${SEEN})?`;
+
+/**
+ * The name of an agent: 1 to 128 characters, kept in NFC, so that one that looks like another is the other (UAX #15). Space
+ * around it, controls and characters that are drawn as nothing are refused: by each of them an agent would have another budget.
+ */
+export const AgentId = z
+  .string()
+  .normalize('NFC')
+  .pipe(
+    text(128)
+      .refine((value) => value.trim() === value, {
+        error: 'String should have no space around it',
+        params: { type: 'string_not_trimmed' },
+        abort: true,
+      })
+      .refine((value) => !UNSEEN.test(value), {
+        error: 'String should have no control or format characters',
+        params: { type: 'string_unseen' },
+      }),
+  )
+  .meta({ minLength: 1, maxLength: 128, pattern: `^${AGENT_ID_PATTERN}$`, example: 'billing-agent' });
 export const ToolName = z
   .string()
   .min(1)

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { Moment, optional, TenantId, text } from './common.ts';
+import { AgentId, Moment, optional, TenantId, text } from './common.ts';
 import { scopes } from './scope.ts';
 
 const Scopes = z
@@ -21,13 +21,33 @@ const Future = z.iso
   .transform((moment) => new Date(moment).toISOString())
   .meta({ type: 'string', format: 'date-time', example: '2027-01-01T00:00:00Z' });
 
+/** Agents a key may be bound to. */
+const MAX_BOUND_AGENTS = 100;
+
+const AgentIds = z
+  .array(AgentId)
+  .min(1)
+  .max(MAX_BOUND_AGENTS)
+  .transform((asked) => [...new Set(asked)].sort())
+  .meta({ type: 'array', items: { type: 'string' } });
+
+/** What a key is made with where nothing else is asked for. */
+export const DEFAULT_SCOPES = ['agent'] as const;
+
 export const KeyRequest = z
   .object({
     name: text(128).meta({ example: 'ci' }),
     scopes: optional(Scopes).meta({
-      description: 'Default: read and write. admin includes write, write includes read',
+      description: 'Default: agent. None includes another; admin alone may do everything',
+    }),
+    agent_ids: optional(AgentIds).meta({
+      description: 'The agents it speaks for and sees; any where absent. Not with admin, which is above all of them',
     }),
     expires_at: optional(Future).meta({ description: 'Never, where absent; the past is refused' }),
+  })
+  .refine(({ scopes: asked = [], agent_ids }) => agent_ids === undefined || !asked.includes('admin'), {
+    path: ['agent_ids'],
+    error: 'A key with the scope admin cannot be bound to agents',
   })
   .meta({ id: 'KeyRequest' });
 export type KeyRequest = z.output<typeof KeyRequest>;
@@ -38,9 +58,11 @@ export const ApiKey = z
     id: z.string().meta({ example: 'key_0123456789abcdef' }),
     name: z.string(),
     key_preview: z.string(),
-    scopes: z.array(z.string()),
+    scopes: z.array(z.enum(scopes)),
+    agent_ids: z.array(z.string()).nullable().meta({ description: 'null: any' }),
     created_at: Moment,
     expires_at: Moment.nullable(),
+    last_used_at: Moment.nullable().meta({ description: 'To the minute' }),
   })
   .meta({ id: 'ApiKey' });
 export type ApiKey = z.output<typeof ApiKey>;
@@ -49,6 +71,25 @@ export const CreatedKey = ApiKey.extend({ key: z.string().meta({ description: 'S
   id: 'CreatedKey',
 });
 export type CreatedKey = z.output<typeof CreatedKey>;
+
+/** What to change of a key; the rest stays as it is. */
+export const KeyChange = z
+  .object({
+    name: optional(text(128)),
+    expires_at: optional(Future).meta({ description: 'The past is refused: revoke it instead' }),
+  })
+  .meta({ id: 'KeyChange' });
+export type KeyChange = z.output<typeof KeyChange>;
+
+/** For how many seconds the key as it was still opens; 30 days at most. */
+export const KeyRotation = z
+  .object({ overlap_seconds: optional(z.int().min(0).max(2_592_000)) })
+  .meta({ id: 'KeyRotation' });
+
+export const RotatedKey = CreatedKey.extend({
+  previous_valid_until: Moment.nullable().meta({ description: 'null: it has ended' }),
+}).meta({ id: 'RotatedKey' });
+export type RotatedKey = z.output<typeof RotatedKey>;
 
 export const RevokedKey = z.object({ ok: z.literal(true), id: z.string() }).meta({ id: 'RevokedKey' });
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { AgentId, optional, ToolName, text, Usd } from './common.ts';
+import { ApprovalTtl } from './settings.ts';
 
 const count = z.int().min(0).max(1_000_000_000);
 const tools = z.array(ToolName).max(1000);
@@ -33,6 +34,8 @@ export const Policy = z
     conditions: optional(conditions),
     /** Tools whose every call waits for a person. */
     require_approval: optional(tools),
+    /** How long such a call waits; the tenant's setting where absent. */
+    approval_ttl_seconds: optional(ApprovalTtl),
     /** Tools that a condition does not block where it cannot be evaluated. */
     fail_open_tools: optional(tools),
   })

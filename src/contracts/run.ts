@@ -3,10 +3,23 @@ import { AgentId, JsonObject, optional, RunId, text } from './common.ts';
 
 const label = optional(text(256));
 
+/** What a timeline is made of that nobody but the server may say. */
+export const SERVER_EVENTS = ['run_started', 'tool_call', 'tool_result', 'run_finished'] as const;
+export type ServerEvent = (typeof SERVER_EVENTS)[number];
+const isServers = (type: string): boolean => SERVER_EVENTS.some((one) => one === type);
+
 export const EventRequest = z
   .object({
     run_id: RunId,
-    type: text(64),
+    type: text(64)
+      .refine((type) => !isServers(type), {
+        error: `Only the server writes ${SERVER_EVENTS.join(', ')}`,
+        params: { type: 'event_of_server' },
+      })
+      .meta({
+        description: `Anything but ${SERVER_EVENTS.join(', ')}, which the server alone writes`,
+        example: 'note',
+      }),
     /** Unix seconds; the server's clock where absent. */
     ts: optional(z.number().min(0).max(4_102_444_800)),
     status: label,

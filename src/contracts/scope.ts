@@ -1,3 +1,3 @@
-/** What a key may be used for; each includes the ones before it. */
-export const scopes = ['read', 'write', 'admin'] as const;
+/** What a key may be used for. They are a set, none includes another; `admin` alone may do everything. */
+export const scopes = ['agent', 'operator', 'auditor', 'admin'] as const;
 export type Scope = (typeof scopes)[number];

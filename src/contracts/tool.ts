@@ -1,13 +1,16 @@
 import { z } from 'zod';
-import { JsonObject, Moment, optional, ToolName, text, Usd } from './common.ts';
+import { AGENT_ID_PATTERN, AgentId, JsonObject, Moment, optional, ToolName, text, Usd } from './common.ts';
 
 /** `global`, or `agent:` and an agent id: that agent's own tool, which hides the global one of the same name. */
-export const ScopeId = text(134)
-  .refine((scope) => scope === 'global' || (scope.startsWith('agent:') && scope.length > 6), {
-    error: 'Scope should be global or agent:<id>',
-    params: { type: 'string_pattern_mismatch' },
-  })
-  .meta({ pattern: '^(global|agent:[^\\u0000]+)$', example: 'global' });
+export const ScopeId = z
+  .string()
+  .normalize('NFC')
+  .refine(
+    (scope) =>
+      scope === 'global' || (scope.startsWith('agent:') && AgentId.safeParse(scope.slice('agent:'.length)).success),
+    { error: 'Scope should be global or agent:<id>', params: { type: 'string_pattern_mismatch' } },
+  )
+  .meta({ pattern: `^(global|agent:${AGENT_ID_PATTERN})$`, maxLength: 134, example: 'global' });
 
 const Url = text(2048).refine((value) => URL.canParse(value), {
   error: 'Input should be a valid URL',

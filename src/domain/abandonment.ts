@@ -1,5 +1,5 @@
 import type { PolicyReason } from '../contracts/action.ts';
-import { doubt, type Ending, failure, refusedFor, stopped } from './settlement.ts';
+import { doubt, type Ending, failure, refusedFor } from './settlement.ts';
 
 /** An attempt as far as it matters once no other is to follow. */
 export interface PastAttempt {
@@ -11,7 +11,8 @@ export interface PastAttempt {
 
 /** How a running action stands, read under the locks that claims take. */
 export interface Standing {
-  readonly agentEnabled: boolean;
+  /** The switch that stops it: its tenant's or tool's, or its agent's. */
+  readonly stoppedBy: 'killed' | 'agent_disabled' | undefined;
   /** It is one of a run that does not hold its key any more. */
   readonly runIsOver: boolean;
   /** In their order. */
@@ -29,19 +30,21 @@ export function givenUp(attempts: readonly PastAttempt[], untouched: Ending): En
   return doubtful === undefined ? untouched : doubt(doubtful.error ?? untouched.error ?? untouched.policyReason);
 }
 
-/** Its agent is disabled. An attempt under way is left to its own end, and so is an agent that is enabled again. */
-export const switchedOff: Abandon = ({ agentEnabled, attempts }) =>
-  agentEnabled || attempts.some(({ ended }) => !ended) ? undefined : givenUp(attempts, stopped);
+/** A switch stops it. An attempt under way is left to its own end, and so is what nothing stops any more. */
+export const switchedOff: Abandon = ({ stoppedBy, attempts }) =>
+  stoppedBy === undefined || attempts.some(({ ended }) => !ended)
+    ? undefined
+    : givenUp(attempts, refusedFor(stoppedBy));
 
 /** Its run is over, however that ended. An attempt under way is left to its own end. */
 export const leftByRun: Abandon = ({ runIsOver, attempts }) =>
   !runIsOver || attempts.some(({ ended }) => !ended) ? undefined : givenUp(attempts, failure('run_over'));
 
 /** Its workflow was canceled, by the kill switch or by an operator. */
-export const canceled: Abandon = ({ agentEnabled, attempts }) =>
-  givenUp(attempts, agentEnabled ? failure('canceled') : stopped);
+export const canceled: Abandon = ({ stoppedBy, attempts }) =>
+  givenUp(attempts, stoppedBy === undefined ? failure('canceled') : refusedFor(stoppedBy));
 
-/** Its next attempt was refused at the claim, by the agent's switch, the tool's, or a list of the policy. */
+/** Its next attempt was refused at the claim, by a switch or a list of the policy. */
 export const refusedAtClaim =
   (reason: PolicyReason, error: string | null = null): Abandon =>
   ({ attempts }) =>

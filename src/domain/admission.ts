@@ -13,6 +13,8 @@ export interface Facts {
   readonly tool: RegisteredTool | undefined;
   readonly policy: Policy | undefined;
   readonly policyVersion: number | null;
+  /** Its tenant, or its tool, is killed. */
+  readonly killed: boolean;
   readonly agentEnabled: boolean;
   /** The tenant refuses agents that have no policy. */
   readonly defaultDeny: boolean;
@@ -81,11 +83,12 @@ export function rule(asked: Asked, facts: Facts): Ruling {
 }
 
 /** A disabled agent hears of its switch, not of the past; a changed policy does not undo a replay. */
-function remembered(asked: Asked, { previous, agentEnabled }: Facts): Ruling | undefined {
+function remembered(asked: Asked, { previous, killed, agentEnabled }: Facts): Ruling | undefined {
   if (previous === undefined) return undefined;
   const inDoubt = previous.status === 'in_doubt';
   if (!inDoubt && !previous.remembered) return undefined;
   if (!sameCall(asked, previous)) return { kind: 'mismatch' };
+  if (killed) return { kind: 'deny', reason: 'killed', risk: 'high' };
   if (!agentEnabled) return { kind: 'deny', reason: 'agent_disabled', risk: 'high' };
   return { kind: inDoubt ? 'in_doubt' : 'replay', previous };
 }
@@ -125,7 +128,7 @@ const approvedAsShown = ({ approval, tool }: Facts, spendMicros: number): boolea
 
 /** What a policy is held against, out of what was asked and what is known; undefined where the tool is unknown. */
 export function consider(asked: Asked, facts: Facts): (Considered & { readonly toolScope: string }) | undefined {
-  const { tool, policy = {}, agentEnabled, used } = facts;
+  const { tool, policy = {}, killed, agentEnabled, used } = facts;
   if (tool === undefined) return undefined;
   const spend = spendMicros(asked.spendUsd, tool, policy);
   const call: Call = {
@@ -134,6 +137,7 @@ export function consider(asked: Asked, facts: Facts): (Considered & { readonly t
     args: asked.args,
     time: facts.now,
     spendMicros: spend,
+    killed,
     agentEnabled,
     toolEnabled: tool.enabled,
     policyMissing: facts.policy === undefined && facts.defaultDeny,

@@ -1,8 +1,5 @@
 import type { Ending } from './settlement.ts';
 
-/** How long a call waits for a person before it counts as denied. */
-export const APPROVAL_SECONDS = 86_400;
-
 /** The id of the `n`-th asking for an action: one that is asked for anew is another approval. */
 export const approvalOfAction = (actionId: string, n = 1): string =>
   `apr_${actionId.replace(/^act_/, '')}${n === 1 ? '' : `_${n}`}`;

@@ -18,6 +18,8 @@ export interface LeaseRecord {
   readonly state: 'held' | 'completed' | 'failed' | 'canceled' | 'expired';
   readonly leaseId: string;
   readonly owner: string | null;
+  /** The agent it is of, by what its acquisition said; null: none was named. */
+  readonly agentId: string | null;
   /** Whether it is that of a run: an `agentRun` workflow holds it, renews it and ends it. */
   readonly ofRun: boolean;
   readonly version: number;

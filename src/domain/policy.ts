@@ -6,6 +6,8 @@ import { toMicros, toUsd } from './money.ts';
 /** What is known of a call when it is ruled on. */
 export interface Call extends Omit<Subject, 'spendUsd'> {
   readonly spendMicros: number;
+  /** Its tenant, or its tool, is killed. */
+  readonly killed: boolean;
   readonly agentEnabled: boolean;
   readonly toolEnabled: boolean;
   /** The agent has no policy, and its tenant refuses agents that have none. */
@@ -56,6 +58,7 @@ const lists = (tools: readonly string[] | undefined, tool: string): boolean => t
 
 /** Every check in the order in which the first reason is told (contract, section 5). A block beats an allow. */
 const checks: readonly NamedCheck[] = [
+  { reason: 'killed', risk: 'high', check: ({ call }) => ({ passed: !call.killed }) },
   { reason: 'agent_disabled', risk: 'high', check: ({ call }) => ({ passed: call.agentEnabled }) },
   { reason: 'tool_disabled', risk: 'medium', check: ({ call }) => ({ passed: call.toolEnabled }) },
   {
@@ -63,6 +66,7 @@ const checks: readonly NamedCheck[] = [
     risk: 'high',
     check: ({ call, policy }) => ({ passed: !lists(policy.blocked_tools, call.tool) }),
   },
+  { reason: 'no_policy', risk: 'medium', check: ({ call }) => ({ passed: !call.policyMissing }) },
   { reason: 'tool_not_in_allowed_list', risk: 'medium', check: allowedList },
   { reason: 'condition_not_met', risk: 'medium', check: conditionsMet },
   { reason: 'max_calls_per_tool_exceeded', risk: 'medium', check: callsPerTool },
@@ -113,7 +117,6 @@ export const explain = (considered: Considered): ExplainedCheck[] =>
   checks.map(({ reason, check }) => ({ check: reason, ...check(considered) }));
 
 function allowedList({ call, policy }: Considered): Check {
-  if (call.policyMissing) return { passed: false, detail: { default_deny: true } };
   const { allowed_tools: allowed = [] } = policy;
   return { passed: allowed.length === 0 || allowed.includes(call.tool) };
 }

@@ -69,9 +69,6 @@ export const refusedFor = (policyReason: PolicyReason, error: string | null = nu
   rememberSeconds: 0,
 });
 
-/** Stopped by the kill switch before anything left. */
-export const stopped: Ending = refusedFor('agent_disabled');
-
 /** Failed without an answer of the tool; a repeat is a new action. */
 export const failure = (error: string): Ending => ({
   status: 'failed',

@@ -1,8 +1,12 @@
 import type { AgentStatus, DisableAnswer } from '../contracts/agent.ts';
+import { Refusal } from '../contracts/errors.ts';
+import type { KillAnswer, KillStatus } from '../contracts/kill.ts';
 import { switchedOff } from '../domain/abandonment.ts';
 import { runOfAction } from '../domain/action.ts';
 import type { createAbandonments } from '../store/abandonments.ts';
-import type { createAgents as createAgentStore, RunningAction, Switching } from '../store/agents.ts';
+import type { createAgents as createAgentStore, Switching } from '../store/agents.ts';
+import { type createKills, type Killed, stoppedBy } from '../store/kills.ts';
+import type { createRunning, Running, RunningAction, Stopped } from '../store/running.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Reach } from './reach.ts';
 
@@ -13,13 +17,15 @@ const PAGE = 100;
 const PATIENCE_MS = 1_500;
 
 export interface AgentEngineDeps {
-  readonly agents: ReturnType<typeof createAgentStore>;
+  readonly agents: Pick<ReturnType<typeof createAgentStore>, 'disable' | 'enable'>;
+  readonly kills: Pick<ReturnType<typeof createKills>, 'kill' | 'unkill'>;
+  readonly running: ReturnType<typeof createRunning>;
   readonly abandonments: ReturnType<typeof createAbandonments>;
   readonly outcomes: Pick<Outcomes, 'ended'>;
   readonly reach: Pick<Reach, 'cancel'>;
 }
 
-/** How far the stopping of an agent's actions has come. */
+/** How far the stopping of actions has come. */
 interface Stopping {
   stopped: number;
   readonly done: Promise<void>;
@@ -31,13 +37,13 @@ export type Agents = ReturnType<typeof createAgents>;
  * The kill switch. The row is what stops an agent: from its commit on nothing of it leaves. The rows of its waiting actions
  * are settled then, so that it works while Temporal or every worker is away; their workflows are canceled so that they end.
  */
-export function createAgents({ agents, abandonments, outcomes, reach }: AgentEngineDeps) {
+export function createAgents({ agents, kills, running, abandonments, outcomes, reach }: AgentEngineDeps) {
   const underWay = new Set<Promise<void>>();
 
-  function stopWaiting(tenant: string, agentId: string): Stopping {
+  function stopWaiting(stopped: Stopped): Stopping {
     let reachable = true;
     const stop = async ({ actionId, workflowId }: RunningAction) => {
-      const { action, settled } = await abandonments.abandon(tenant, actionId, switchedOff);
+      const { action, settled } = await abandonments.abandon(stopped.tenant, actionId, switchedOff);
       if (!settled) return;
       outcomes.ended(action);
       stopping.stopped += 1;
@@ -46,7 +52,7 @@ export function createAgents({ agents, abandonments, outcomes, reach }: AgentEng
     };
     const stopAll = async () => {
       for (let after: string | undefined = ''; after !== undefined; ) {
-        const page: RunningAction[] = await agents.running(tenant, agentId, after, PAGE);
+        const page: RunningAction[] = await running.page(stopped, after, PAGE);
         const waiting = page.filter((action) => !action.underWay);
         const next = waiting.values();
         await Promise.all(
@@ -66,6 +72,17 @@ export function createAgents({ agents, abandonments, outcomes, reach }: AgentEng
     return stopping;
   }
 
+  /** Stops what waits, for as long as an answer may take, and says what there was when the row was committed. */
+  async function stop(stopped: Stopped, before: Running) {
+    const stopping = stopWaiting(stopped);
+    await within(PATIENCE_MS, stopping.done);
+    return {
+      stopped: stopping.stopped,
+      stopping: Math.max(0, before.waiting - stopping.stopped),
+      in_flight: before.inFlight,
+    };
+  }
+
   return {
     /**
      * Disables the agent: once this has resolved, nothing of it leaves any more. `stopped` counts the actions that were waiting
@@ -73,15 +90,36 @@ export function createAgents({ agents, abandonments, outcomes, reach }: AgentEng
      * another.
      */
     async disable(tenant: string, agentId: string, switching: Switching): Promise<DisableAnswer> {
-      const { running, ...status } = await agents.disable(tenant, agentId, switching);
-      const stopping = stopWaiting(tenant, agentId);
-      await within(PATIENCE_MS, stopping.done);
-      const { stopped } = stopping;
-      return { ...status, stopped, stopping: Math.max(0, running.waiting - stopped), in_flight: running.inFlight };
+      const { running: before, ...status } = await agents.disable(tenant, agentId, switching);
+      return { ...status, ...(await stop({ tenant, agentId }, before)) };
     },
 
     enable: (tenant: string, agentId: string, switching: Switching): Promise<AgentStatus> =>
       agents.enable(tenant, agentId, switching),
+
+    /**
+     * The same for every agent of a tenant, or for one tool.
+     *
+     * @throws {Refusal} `tool_not_found`.
+     */
+    async kill(tenant: string, killed: Killed, switching: Switching): Promise<KillAnswer> {
+      const kill = await kills.kill({ tenant, killed, ...switching });
+      if (kill === undefined) throw new Refusal('tool_not_found', { tool: toolOf(killed) });
+      const { running: before, reason, at } = kill;
+      const status = {
+        scope: killed.scope,
+        tool: toolOf(killed),
+        is_killed: true,
+        reason,
+        killed_at: at.toISOString(),
+      };
+      return { ...status, ...(await stop(stoppedBy(tenant, killed), before)) };
+    },
+
+    async unkill(tenant: string, killed: Killed, switching: Switching): Promise<KillStatus> {
+      await kills.unkill({ tenant, killed, ...switching });
+      return { scope: killed.scope, tool: toolOf(killed), is_killed: false, reason: null, killed_at: null };
+    },
 
     /** Resolves when all is stopped that an answer has left to be stopped. */
     async drained(): Promise<void> {
@@ -89,6 +127,8 @@ export function createAgents({ agents, abandonments, outcomes, reach }: AgentEng
     },
   };
 }
+
+const toolOf = (killed: Killed): string | null => (killed.scope === 'tool' ? killed.tool : null);
 
 /** Waits for the work, no longer than this; that it fails undoes nothing of what is told. */
 async function within(milliseconds: number, work: Promise<void>): Promise<void> {

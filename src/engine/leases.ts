@@ -15,6 +15,7 @@ import type {
   LeaseResult,
   LeaseState,
 } from '../contracts/lease.ts';
+import { type Agents, speaksFor } from '../domain/agents.ts';
 import {
   acquiredLease,
   blocksAcquisition,
@@ -58,6 +59,8 @@ export interface LeaseEngineDeps {
 export interface Caller {
   readonly tenant: string;
   readonly actor: string;
+  /** Whose leases it has a say in. */
+  readonly agents: Agents;
   readonly plan: Plan;
 }
 
@@ -115,6 +118,7 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
   async function fromRow(caller: Caller, request: Wanted): Promise<Lease | undefined> {
     const lease = await find(caller.tenant, request.key);
     if (lease === undefined || !blocksAcquisition(lease, request.retry_failed ?? false)) return undefined;
+    permit(caller, lease);
     if (isMine(lease, request)) return acquiredLease(lease, await charge(caller.tenant, 0));
     return await polled(caller, lease);
   }
@@ -178,6 +182,7 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
     request: Wanted,
     { kind, lease }: { kind: 'acquired' | 'taken'; lease: LeaseRecord },
   ) {
+    permit(caller, lease);
     if (kind === 'taken' && !isMine(lease, request)) return await polled(caller, lease);
     verified.set(lease.leaseId, true);
     return acquiredLease(lease, await charge(caller.tenant, kind === 'acquired' ? 1 : 0).catch(unknownIfAway));
@@ -202,6 +207,20 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
     }
   }
 
+  async function shown(caller: Caller, key: string): Promise<LeaseRecord> {
+    const lease = await find(caller.tenant, key);
+    if (lease === undefined) throw new Refusal('lease_not_found', { key });
+    permit(caller, lease);
+    return lease;
+  }
+
+  /** Another agent's lease is not changed; whose it is does not change while it is held. */
+  async function permitted(caller: Caller, key: string): Promise<void> {
+    if (caller.agents === null) return;
+    const lease = await leases.find(caller.tenant, key);
+    if (lease !== undefined) permit(caller, lease);
+  }
+
   /** A change as its holder is told of it. */
   function changed(tenant: string, key: string, change: LeaseChange): LeaseRecord {
     if (change.kind !== 'changed') throw new Refusal(`lease_${change.kind}`, { key });
@@ -210,10 +229,12 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
   }
 
   async function finish(
-    { tenant, actor }: Caller,
+    caller: Caller,
     { key, lease_id: leaseId }: { key: string; lease_id: string },
     ending: LeaseEnding,
   ): Promise<LeaseState> {
+    const { tenant, actor } = caller;
+    await permitted(caller, key);
     return endedLease(changed(tenant, key, await leases.finish(tenant, { key, leaseId, actor }, ending)));
   }
 
@@ -249,10 +270,9 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
       return acquireFor(caller, request, holding, acquisition);
     },
 
-    async extend(
-      { tenant, actor, plan }: Caller,
-      { key, lease_id: leaseId, ttl }: ExtendRequest,
-    ): Promise<ExtendAnswer> {
+    async extend(caller: Caller, { key, lease_id: leaseId, ttl }: ExtendRequest): Promise<ExtendAnswer> {
+      const { tenant, actor, plan } = caller;
+      await permitted(caller, key);
       const granted = ttl === undefined ? null : grantedTtl(ttl, plan);
       const lease = changed(tenant, key, await leases.extend(tenant, { key, leaseId, actor }, granted));
       return { ok: true, status: 'extended', key, ttl: lease.ttlSeconds, version: lease.version, fence: lease.fence };
@@ -265,18 +285,14 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
     cancel: (caller: Caller, { reason, ...request }: CancelRequest): Promise<LeaseState> =>
       finish(caller, request, { state: 'canceled', reason: reason ?? null }),
 
-    async status({ tenant }: Caller, key: string): Promise<LeaseState> {
-      const lease = await find(tenant, key);
-      if (lease === undefined) throw new Refusal('lease_not_found', { key });
-      return stateOf(lease);
-    },
-
-    async result({ tenant }: Caller, key: string): Promise<LeaseResult> {
-      const lease = await find(tenant, key);
-      if (lease === undefined) throw new Refusal('lease_not_found', { key });
-      return resultOf(lease);
-    },
+    status: async (caller: Caller, key: string): Promise<LeaseState> => stateOf(await shown(caller, key)),
+    result: async (caller: Caller, key: string): Promise<LeaseResult> => resultOf(await shown(caller, key)),
   };
+}
+
+/** @throws {Refusal} `agent_not_permitted` where the lease is another agent's. */
+function permit({ agents }: Caller, { agentId }: LeaseRecord): void {
+  if (!speaksFor(agents, agentId)) throw new Refusal('agent_not_permitted', { agent_id: agentId });
 }
 
 /** The lease is acquired: that nothing happened would not be true. */

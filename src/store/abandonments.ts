@@ -3,6 +3,7 @@ import { type Abandon, orphaned, type PastAttempt } from '../domain/abandonment.
 import type { ActionRecord } from '../domain/action.ts';
 import { actionColumns, findAction } from './actions.ts';
 import { type Database, type Queries, transact } from './database.ts';
+import { isKilled } from './kills.ts';
 import { type Settled, settle } from './settlements.ts';
 
 export const createAbandonments = (db: Database) => ({
@@ -16,14 +17,16 @@ export const createAbandonments = (db: Database) => ({
 
 /** {@link createAbandonments}' `abandon`, as part of a transaction. */
 export async function abandon(tx: Queries, tenant: string, actionId: string, decide: Abandon): Promise<Settled> {
-  const { rows } = await sql<ActionRecord & { agentEnabled: boolean; runIsOver: boolean }>`
+  const { rows } = await sql<ActionRecord & { killed: boolean; agentEnabled: boolean; runIsOver: boolean }>`
     with action as materialized (
       select ${actionColumns}, a.run_key, a.run_lease_id from actions a where a.tenant = ${tenant} and a.action_id = ${actionId}
         and a.status in ('running', 'waiting_approval') for update
+    ), tenant as materialized (
+      select ${isKilled(sql`n`, sql`a.tool`)} as killed from tenants n join action a on n.tenant = ${tenant} for key share of n
     ), agent as materialized (
       select g.is_enabled from agents g join action a on g.tenant = ${tenant} and g.agent_id = a."agentId" for share of g
     )
-    select action.*, coalesce((select is_enabled from agent), true) as "agentEnabled",
+    select action.*, coalesce((select killed from tenant), false) as killed, coalesce((select is_enabled from agent), true) as "agentEnabled",
            run_lease_id is not null and not exists (
              select 1 from leases l where l.tenant = ${tenant} and l.key = run_key and l.lease_id = run_lease_id
                and l.state = 'held') as "runIsOver"
@@ -31,8 +34,9 @@ export async function abandon(tx: Queries, tenant: string, actionId: string, dec
   `.execute(tx);
   const [row] = rows;
   if (row === undefined) return { action: await existing(tx, tenant, actionId), settled: false };
-  const { agentEnabled, runIsOver, ...action } = row;
-  const ending = decide({ agentEnabled, runIsOver, attempts: await attemptsOf(tx, actionId) });
+  const { killed, agentEnabled, runIsOver, ...action } = row;
+  const stoppedBy = killed ? 'killed' : agentEnabled ? undefined : 'agent_disabled';
+  const ending = decide({ stoppedBy, runIsOver, attempts: await attemptsOf(tx, actionId) });
   if (ending === undefined) return { action, settled: false };
   return await settle(tx, tenant, action, ending);
 }

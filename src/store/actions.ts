@@ -3,7 +3,8 @@ import type { Action, ActionItem, ActionList } from '../contracts/action.ts';
 import { cursorOf, type Position } from '../contracts/page.ts';
 import { type ActionRecord, answerOf } from '../domain/action.ts';
 import type { Database, Queries } from './database.ts';
-import { all, behind, microsOf } from './pages.ts';
+import { isKilled } from './kills.ts';
+import { all, behind, microsOf, ofAgents } from './pages.ts';
 
 /** The columns of an {@link ActionRecord} but its result, named as its fields; `a` is the table. */
 const listedColumns = sql`
@@ -23,14 +24,15 @@ export const latestExecution = (tenant: string, workflowId: string | RawBuilder<
 
 export interface Recalled {
   readonly dedupTtl: number | null;
-  readonly agentEnabled: boolean;
+  /** Its agent is disabled, or killed with its tenant or its tool: it hears of that, not of the past. */
+  readonly stopped: boolean;
   readonly previous: (ActionRecord & { readonly remembered: boolean }) | undefined;
 }
 
 type RecalledRow = Partial<ActionRecord> & {
   remembered: boolean | null;
   dedup_ttl: number | null;
-  is_enabled: boolean | null;
+  stopped: boolean;
 };
 type ListedRow = Omit<ActionRecord, 'result'> & { created_at: Date; done_at: Date | null };
 type DetailRow = ListedRow & Pick<ActionRecord, 'result'> & { attempts: Action['attempts'] | null };
@@ -41,7 +43,7 @@ export interface OpenAction {
   readonly actionId: string;
   readonly workflowId: string;
   readonly status: 'running' | 'waiting_approval';
-  /** Its agent is disabled. */
+  /** Its agent is disabled, or killed with its tenant or its tool. */
   readonly stopped: boolean;
   readonly ofRun: boolean;
   /** A person has decided on it. */
@@ -55,6 +57,8 @@ export type WorkflowLink = (workflowId: string) => string;
 export interface ActionFilter {
   readonly status: ActionItem['status'] | undefined;
   readonly agentId: string | undefined;
+  /** Those that may be seen; null: all. */
+  readonly agents: readonly string[] | null;
   readonly position: Position | undefined;
   readonly limit: number;
 }
@@ -63,7 +67,10 @@ export const createActions = (db: Database) => ({
   /** All that a repeat needs to be answered without a workflow, in one round trip. */
   async recall(tenant: string, call: { workflowId: string; agentId: string; tool: string }): Promise<Recalled> {
     const { rows } = await sql<RecalledRow>`
-      select t.dedup_ttl, g.is_enabled, previous.* from (select 1) as one
+      select t.dedup_ttl, previous.*,
+             not coalesce(g.is_enabled, true) or coalesce(${isKilled(sql`n`, sql`${call.tool}::text`)}, false) as stopped
+      from (select 1) as one
+      left join tenants n on n.tenant = ${tenant}
       left join agents g on g.tenant = ${tenant} and g.agent_id = ${call.agentId}
       left join lateral (
         select dedup_ttl from tools where tenant = ${tenant} and name = ${call.tool}
@@ -74,7 +81,7 @@ export const createActions = (db: Database) => ({
     const [row] = rows;
     return {
       dedupTtl: row?.dedup_ttl ?? null,
-      agentEnabled: row?.is_enabled ?? true,
+      stopped: row?.stopped ?? false,
       previous: isRecord(row) ? { ...row, remembered: row.remembered ?? false } : undefined,
     };
   },
@@ -106,10 +113,11 @@ export const createActions = (db: Database) => ({
   async open(after: string, limit: number): Promise<OpenAction[]> {
     const { rows } = await sql<OpenAction>`
       select a.tenant, a.action_id as "actionId", a.workflow_id as "workflowId", a.status,
-             not coalesce(g.is_enabled, true) as stopped, a.of_run as "ofRun",
+             not coalesce(g.is_enabled, true) or coalesce(${isKilled(sql`n`, sql`a.tool`)}, false) as stopped, a.of_run as "ofRun",
              exists (select 1 from approvals p where p.action_id = a.action_id and p.status <> 'pending'
                and p.n = (select max(n) from approvals where action_id = a.action_id)) as decided
       from actions a left join agents g on g.tenant = a.tenant and g.agent_id = a.agent_id
+      left join tenants n on n.tenant = a.tenant
       where a.status in ('running', 'waiting_approval') and a.action_id > ${after}
         and a.created_at < clock_timestamp() - interval '10 seconds'
       order by a.action_id limit ${limit}
@@ -119,12 +127,13 @@ export const createActions = (db: Database) => ({
 
   /** A page of the tenant's actions, the latest first, by the moment they were ruled on. */
   async list(tenant: string, filter: ActionFilter, link: WorkflowLink): Promise<ActionList> {
-    const { status, agentId, position, limit } = filter;
+    const { status, agentId, agents, position, limit } = filter;
     const conditions = [
       sql`a.tenant = ${tenant}`,
       // As a literal: only then a prepared statement can use the indexes of single statuses.
       status && sql`a.status = ${sql.lit(status)}`,
       agentId === undefined ? undefined : sql`a.agent_id = ${agentId}`,
+      ofAgents(sql`a.agent_id`, agents),
       position && behind(sql`a.created_at, a.action_id`, position, sql`${position.id}`),
     ];
     const { rows } = await sql<ListedRow & { micros: number }>`

@@ -1,10 +1,11 @@
 import { sql } from 'kysely';
 import type { ActionAnswer, PolicyReason, RiskLevel } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
+import { DEFAULT_APPROVAL_TTL_SECONDS } from '../contracts/settings.ts';
 import { impossible } from '../domain/abandonment.ts';
 import { type ActionRecord, answerOf, asRepeat, isOpen } from '../domain/action.ts';
 import type { Facts, Ruling } from '../domain/admission.ts';
-import { APPROVAL_SECONDS, approvalOfAction } from '../domain/approval.ts';
+import { approvalOfAction } from '../domain/approval.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { ruledOn } from '../domain/ruled-on.ts';
 import type { UsageKind } from '../domain/usage.ts';
@@ -259,7 +260,8 @@ async function wait(
       insert into approvals (id, tenant, action_id, n, digest, tool_version, target, spend_micros, policy_version, rule, expires_at)
       values (${approvalOfAction(action.actionId, n)}, ${action.tenant}, ${action.actionId}, ${n}, ${digest},
               ${tool?.version ?? 0}, ${tool?.target ?? ''}, ${spendMicros}, ${policyVersion}, 'require_approval',
-              clock_timestamp() + make_interval(secs => ${sql.lit(APPROVAL_SECONDS)}))
+              clock_timestamp() + make_interval(secs => coalesce(${facts.policy?.approval_ttl_seconds ?? null}::integer,
+                (select approval_ttl_seconds from tenants where tenant = ${action.tenant}), ${DEFAULT_APPROVAL_TTL_SECONDS})))
       returning 1
     )
     ${touchRun(action, entries, sql`(select count(*) from asked) >= 0`)}

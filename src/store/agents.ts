@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { AgentLog, AgentMetrics, AgentStatus, MetricsPeriod } from '../contracts/agent.ts';
 import { toUsd } from '../domain/money.ts';
 import { type Database, type Queries, transact } from './database.ts';
+import { countRunning, type Running } from './running.ts';
 import { appendAudit } from './trail.ts';
 
 type LogRow = Omit<AgentLog, 'ts' | 'spend_usd'> & { ts: Date; spend_micros: number };
@@ -19,13 +20,6 @@ export interface Switching {
   readonly reason: string | null;
 }
 
-/** An action of an agent that has not ended; `underWay`: an attempt of it is out and has not ended. */
-export interface RunningAction {
-  readonly actionId: string;
-  readonly workflowId: string;
-  readonly underWay: boolean;
-}
-
 export const createAgents = (db: Database) => ({
   /**
    * Disables the agent, known or not: once this has resolved, no claim of its actions succeeds. A repeat keeps the first
@@ -41,7 +35,7 @@ export const createAgents = (db: Database) => ({
       where g.is_enabled or excluded.disabled_reason <> coalesce(g.disabled_reason, '')`;
     return transact(db, async (tx) => {
       const status = await turn(tx, { tenant, agentId, actor, reason, type: 'agent_disabled' }, change);
-      return { ...status, running: await countRunning(tx, tenant, agentId) };
+      return { ...status, running: await countRunning(tx, { tenant, agentId }) };
     });
   },
 
@@ -51,18 +45,6 @@ export const createAgents = (db: Database) => ({
       update agents set is_enabled = true, disabled_reason = null, disabled_at = null
       where tenant = ${tenant} and agent_id = ${agentId} and not is_enabled`;
     return transact(db, (tx) => turn(tx, { tenant, agentId, actor, reason, type: 'agent_enabled' }, change));
-  },
-
-  /** At most `limit` actions that run or wait for a person, of the agent, by their ids, those after `after`. */
-  async running(tenant: string, agentId: string, after: string, limit: number): Promise<RunningAction[]> {
-    const { rows } = await sql<RunningAction>`
-      select action_id as "actionId", workflow_id as "workflowId",
-             exists (select 1 from attempts t where t.action_id = a.action_id and t.ended_at is null) as "underWay"
-      from actions a
-      where tenant = ${tenant} and agent_id = ${agentId} and status in ('running', 'waiting_approval') and action_id > ${after}
-      order by action_id limit ${limit}
-    `.execute(db);
-    return rows;
   },
 
   /** What was decided about an agent's calls, the latest first; calls still under way are not decided yet. */
@@ -126,23 +108,6 @@ async function turn(tx: Queries, { reason, ...entry }: Turn, change: ReturnType<
     with changed as (${change} returning 1) ${appendAudit([audit], sql`exists (select 1 from changed)`)}
   `.execute(tx);
   return await statusOf(tx, entry.tenant, entry.agentId);
-}
-
-/** Actions of an agent that have not ended: those that wait, and those with an attempt that is out. */
-export interface Running {
-  readonly waiting: number;
-  readonly inFlight: number;
-}
-
-async function countRunning(tx: Queries, tenant: string, agentId: string): Promise<Running> {
-  const { rows } = await sql<Running>`
-    select count(*) filter (where not under_way) as waiting, count(*) filter (where under_way) as "inFlight"
-    from (
-      select exists (select 1 from attempts t where t.action_id = a.action_id and t.ended_at is null) as under_way
-      from actions a
-      where tenant = ${tenant} and agent_id = ${agentId} and status in ('running', 'waiting_approval')) open
-  `.execute(tx);
-  return rows[0] ?? { waiting: 0, inFlight: 0 };
 }
 
 async function statusOf(tx: Queries, tenant: string, agentId: string): Promise<AgentStatus> {

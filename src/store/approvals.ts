@@ -7,7 +7,7 @@ import { denied } from '../domain/approval.ts';
 import { toUsd } from '../domain/money.ts';
 import { actionColumns } from './actions.ts';
 import { type Database, type Queries, transact } from './database.ts';
-import { all, behindAscending, microsOf } from './pages.ts';
+import { all, behindAscending, microsOf, ofAgents } from './pages.ts';
 import { settle } from './settlements.ts';
 import { appendAudit } from './trail.ts';
 
@@ -38,6 +38,8 @@ export interface DecidedApproval {
 /** Which approvals to list; `position` is where the page before ended. */
 export interface ApprovalFilter {
   readonly status?: ApprovalStatus | undefined;
+  /** Those that may be seen; null: all. */
+  readonly agents: readonly string[] | null;
   readonly agentId: string | undefined;
   readonly tool?: string | undefined;
   readonly position: Position | undefined;
@@ -70,13 +72,17 @@ const latestOf = (actionId: string) => sql`p.action_id = ${actionId} and p.n = (
 
 export const createApprovals = (db: Database) => ({
   /** A page of approvals: those that wait before the others, each the oldest first. */
-  async list(tenant: string, { status, agentId, tool, position, limit }: ApprovalFilter): Promise<ApprovalPage> {
+  async list(
+    tenant: string,
+    { status, agentId, agents, tool, position, limit }: ApprovalFilter,
+  ): Promise<ApprovalPage> {
     // Its sign tells what has been decided from what waits: one number is the order.
     const place = sql<number>`case when ${isOpen} then 0 else 1 end * 4503599627370496 + ${microsOf(sql`p.requested_at`)} / 1000`;
     const conditions = [
       sql`p.tenant = ${tenant}`,
       status && standing[status],
       agentId === undefined ? undefined : sql`a.agent_id = ${agentId}`,
+      ofAgents(sql`a.agent_id`, agents),
       tool === undefined ? undefined : sql`a.tool = ${tool}`,
       position && behindAscending(sql`${place}, p.id`, position),
     ];

@@ -3,7 +3,7 @@ import type { AuditItem, AuditList, AuditQuery } from '../contracts/audit.ts';
 import { cursorOf, type Position } from '../contracts/page.ts';
 import { toUsd } from '../domain/money.ts';
 import type { Database } from './database.ts';
-import { all, behind, microsOf, momentAt } from './pages.ts';
+import { all, behind, microsOf, momentAt, ofAgents } from './pages.ts';
 
 /** Lines that one statement walks: where little matches, a search is many short statements and not one long one. */
 const WINDOW = 1_000;
@@ -11,7 +11,10 @@ const WINDOW = 1_000;
 const WINDOWS_PER_PAGE = 300;
 
 /** Which lines; `from` and `to` are microseconds since 1970. */
-export type AuditFilter = Pick<AuditQuery, 'agent_id' | 'tool' | 'type' | 'decision' | 'from' | 'to'>;
+export type AuditFilter = Pick<AuditQuery, 'agent_id' | 'tool' | 'type' | 'decision' | 'from' | 'to'> & {
+  /** Agents whose lines may be seen; null: all lines. */
+  readonly agents: readonly string[] | null;
+};
 
 type Row = Omit<AuditItem, 'seq' | 'ts' | 'spend_usd' | 'prev_hash' | 'hash'> & {
   id: number;
@@ -69,6 +72,7 @@ async function walk(
   const range = [
     sql`tenant = ${tenant}`,
     filter.agent_id === undefined ? undefined : sql`agent_id = ${filter.agent_id}`,
+    ofAgents(sql`agent_id`, filter.agents),
     filter.from === undefined ? undefined : sql`ts >= ${momentAt(filter.from)}`,
     filter.to === undefined ? undefined : sql`ts < ${momentAt(filter.to)}`,
     start && behind(sql`ts, id`, start, sql`${start.id}::bigint`),

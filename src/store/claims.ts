@@ -6,6 +6,7 @@ import type { ActionRecord } from '../domain/action.ts';
 import { judgeLists, type Verdict } from '../domain/policy.ts';
 import { actionColumns } from './actions.ts';
 import { type Database, type Queries, transact } from './database.ts';
+import { isKilled } from './kills.ts';
 import type { SecretBox } from './secret-box.ts';
 import { secretPlace } from './tools.ts';
 
@@ -37,7 +38,7 @@ export interface ClaimOf {
 
 /** Why nothing may be sent. */
 export type Gate =
-  | { readonly kind: 'agent_disabled' | 'tool_disabled' | 'tool_deleted' | 'run_over' | 'superseded' }
+  | { readonly kind: 'killed' | 'agent_disabled' | 'tool_disabled' | 'tool_deleted' | 'run_over' | 'superseded' }
   | { readonly kind: 'list'; readonly verdict: Extract<Verdict, { kind: 'deny' }> };
 
 export type Claim =
@@ -124,7 +125,7 @@ export function createClaims(db: Database, secrets: SecretBox) {
 }
 
 /**
- * One statement, whose parts lock one after the other: action, agent, tool, lease (docs/concepts.md, "Locks"). It claims where
+ * One statement, whose parts lock one after the other: action, tenant, agent, tool, lease (docs/concepts.md, "Locks"). It claims where
  * nothing speaks against it, else it says what does.
  */
 async function tryClaim(tx: Queries, { tenant, actionId, n, token, asking }: ClaimOf): Promise<ClaimRow> {
@@ -132,6 +133,8 @@ async function tryClaim(tx: Queries, { tenant, actionId, n, token, asking }: Cla
     with action as materialized (
       select ${actionColumns}, a.args, a.gate_version, a.run_key, a.run_lease_id, a.tool_version from actions a
       where a.tenant = ${tenant} and a.action_id = ${actionId} for update
+    ), tenant as materialized (
+      select ${isKilled(sql`n`, sql`a.tool`)} as killed from tenants n join action a on n.tenant = ${tenant} for key share of n
     ), agent as materialized (
       select g.is_enabled, g.policy_version from agents g join action a on g.tenant = ${tenant} and g.agent_id = a."agentId"
       for share of g
@@ -156,6 +159,7 @@ async function tryClaim(tx: Queries, { tenant, actionId, n, token, asking }: Cla
         when not exists (select 1 from tool) then 'tool_deleted'
         when exists (select 1 from own where token is distinct from ${token}) and not (select idempotent from tool)
           then 'lost'
+        when coalesce((select killed from tenant), false) then 'killed'
         when not coalesce((select is_enabled from agent), true) then 'agent_disabled'
         when not (select enabled from tool) then 'tool_disabled'
         when a.run_lease_id is not null and not exists (

@@ -4,11 +4,13 @@ import type { ActionRecord } from '../domain/action.ts';
 import type { Facts } from '../domain/admission.ts';
 import { actionColumns, latestExecution } from './actions.ts';
 import type { Queries } from './database.ts';
+import { isKilled } from './kills.ts';
 
 interface FactsRow {
   actions_this_hour: number;
   tool_calls_today: number;
   micros_today: number;
+  killed: boolean | null;
   is_enabled: boolean | null;
   default_deny: boolean | null;
   tool: Facts['tool'] | null;
@@ -65,7 +67,7 @@ export async function readFacts(db: Queries, of: FactsOf, { lock }: { lock: bool
         select latest."actionId" from (${latestExecution(tenant, of.workflowId)}) latest)
       order by a.action_id ${lock ? sql`for update` : sql``}
     ), ledger as materialized (${lock ? sql`${row} and (select count(*) from keyed) >= 0 for update` : rowOrZeros})
-    select ledger.*, g.is_enabled, n.default_deny, to_json(t) as tool, p.policy, p.version, now() as now,
+    select ledger.*, ${isKilled(sql`n`, sql`${tool}::text`)} as killed, g.is_enabled, n.default_deny, to_json(t) as tool, p.policy, p.version, now() as now,
            (select to_json(keyed) from keyed where "actionId" = ${of.actionId}) as own,
            (select to_json(keyed) from keyed where "workflowId" = ${of.workflowId} and fence is not null
             order by fence desc limit 1) as previous,
@@ -101,6 +103,7 @@ const toFacts = (row: FactsRow): Facts => ({
   tool: row.tool ?? undefined,
   policy: row.policy === null ? undefined : Policy.parse(row.policy),
   policyVersion: row.version,
+  killed: row.killed ?? false,
   agentEnabled: row.is_enabled ?? true,
   defaultDeny: row.default_deny ?? false,
   approval: row.approval ?? undefined,

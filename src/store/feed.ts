@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { JsonObject } from '../contracts/common.ts';
 import type { FeedEvent } from '../contracts/run.ts';
 import type { Database } from './database.ts';
+import { all, ofAgents } from './pages.ts';
 import type { Page } from './runs.ts';
 
 interface Row {
@@ -30,11 +31,11 @@ const toWire = (row: Row): FeedEvent => ({
 });
 
 export const createFeed = (db: Database) => ({
-  /** What happened to the tenant besides governed calls, the latest first. */
-  async list(tenant: string, { limit, offset }: Page): Promise<FeedEvent[]> {
+  /** What happened to the tenant besides governed calls, as far as it may be seen, the latest first. */
+  async list(tenant: string, agents: readonly string[] | null, { limit, offset }: Page): Promise<FeedEvent[]> {
     const { rows } = await sql<Row>`
       select extract(epoch from ts)::float8 as ts, type, key, agent_id, tool, policy_version, detail from audit
-      where tenant = ${tenant} and action_id is null order by audit.ts desc, id desc limit ${limit} offset ${offset}
+      where ${all([sql`tenant = ${tenant}`, sql`action_id is null`, ofAgents(sql`agent_id`, agents)])} order by audit.ts desc, id desc limit ${limit} offset ${offset}
     `.execute(db);
     return rows.map(toWire);
   },

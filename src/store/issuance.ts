@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
-import type { CreatedKey, CreatedTenant, KeyRequest } from '../contracts/key.ts';
+import { type CreatedKey, type CreatedTenant, DEFAULT_SCOPES, type KeyRequest } from '../contracts/key.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import type { Database, Queries } from './database.ts';
 import { hashOf, type KeyDerivation, previewOf } from './key-material.ts';
@@ -22,13 +22,13 @@ export type MadeTenant =
   | { readonly kind: 'idempotency_mismatch' | 'tenant_exists' };
 
 /** A request as a repeat of it is recognised: by its own key, or else by what it asks for. */
-interface Request {
+export interface Request {
   readonly requestedBy: string;
   readonly requestKey: string | null;
   readonly fingerprint: string;
 }
 
-type Earlier = KeyRow & { tenant: string; fingerprint: string | null; hash: Buffer };
+type Earlier = KeyRow & { tenant: string; fingerprint: string | null; hash: Buffer; generation: number };
 
 /** What is recognised how long: under an `Idempotency-Key`, or an equal request without one while its key is live. */
 const sameKey = sql<boolean>`created_at > now() - interval '24 hours'`;
@@ -40,7 +40,7 @@ export function createIssuance(db: Database, derive: KeyDerivation) {
     const { requestedBy, requestKey } = request;
     const asked = tx
       .selectFrom('api_keys')
-      .select([...shownOfKey, 'tenant', 'fingerprint', 'hash'])
+      .select([...shownOfKey, 'tenant', 'fingerprint', 'hash', 'generation'])
       .where('requested_by', '=', requestedBy);
     const found = await (requestKey === null
       ? asked.where('request_key', 'is', null).where('fingerprint', '=', request.fingerprint).where(sameWish)
@@ -50,7 +50,7 @@ export function createIssuance(db: Database, derive: KeyDerivation) {
       .limit(1)
       .executeTakeFirst();
     // Under another master key it cannot be told again.
-    return found && hashOf(derive(found.tenant, found.id)).equals(found.hash) ? found : undefined;
+    return found && hashOf(derive(found.tenant, found.id, found.generation)).equals(found.hash) ? found : undefined;
   }
 
   async function insert(tx: Queries, tenant: string, wish: KeyRequest, request: Request): Promise<CreatedKey> {
@@ -64,7 +64,8 @@ export function createIssuance(db: Database, derive: KeyDerivation) {
         name: wish.name,
         hash: hashOf(key),
         preview: previewOf(key),
-        scopes: wish.scopes ?? ['read', 'write'],
+        scopes: wish.scopes ?? [...DEFAULT_SCOPES],
+        agent_ids: wish.agent_ids ?? null,
         expires_at: wish.expires_at ?? null,
         requested_by: request.requestedBy,
         request_key: request.requestKey,
@@ -81,15 +82,15 @@ export function createIssuance(db: Database, derive: KeyDerivation) {
       db.transaction().execute(async (tx) => {
         const { tenant, keyId: actor } = asker;
         await lockKeysOf(tx, tenant);
-        const request = requestOf(asker, 'keys', { ...wish, scopes: wish.scopes ?? ['read', 'write'] });
+        const request = requestOf(asker, 'keys', { ...wish, scopes: wish.scopes ?? DEFAULT_SCOPES });
         const before = await earlier(tx, request);
         if (before !== undefined && before.fingerprint !== request.fingerprint) return { kind: 'idempotency_mismatch' };
         if (before !== undefined)
-          return { kind: 'issued', key: { ...keyToWire(before), key: derive(tenant, before.id) } };
+          return { kind: 'issued', key: { ...keyToWire(before), key: derive(tenant, before.id, before.generation) } };
         if (wish.expires_at !== undefined && (await isPast(tx, wish.expires_at))) return { kind: 'expired' };
         const created = await insert(tx, tenant, wish, request);
-        const { id, name, scopes, expires_at } = created;
-        const detail = { id, name, scopes, expires_at };
+        const { id, name, scopes, agent_ids, expires_at } = created;
+        const detail = { id, name, scopes, agent_ids, expires_at };
         await appendAudit([{ tenant, type: 'key_created', actor, detail }]).execute(tx);
         return { kind: 'issued', key: created };
       }),
@@ -101,7 +102,8 @@ export function createIssuance(db: Database, derive: KeyDerivation) {
         const request = requestOf(asker, 'tenants', { tenant });
         const before = request.requestKey === null ? undefined : await earlier(tx, request);
         if (before !== undefined && before.fingerprint !== request.fingerprint) return { kind: 'idempotency_mismatch' };
-        if (before !== undefined) return { kind: 'made', made: { tenant, api_key: derive(tenant, before.id) } };
+        if (before !== undefined)
+          return { kind: 'made', made: { tenant, api_key: derive(tenant, before.id, before.generation) } };
         const made = await tx
           .insertInto('tenants')
           .values({ tenant })
@@ -120,7 +122,7 @@ export function createIssuance(db: Database, derive: KeyDerivation) {
   };
 }
 
-const requestOf = ({ keyId, idempotencyKey }: Asker, route: string, body: object): Request => ({
+export const requestOf = ({ keyId, idempotencyKey }: Asker, route: string, body: object): Request => ({
   requestedBy: keyId,
   requestKey: idempotencyKey === undefined ? null : `${route}/${idempotencyKey}`,
   fingerprint: fingerprint({ route, ...definedOf(body) }),

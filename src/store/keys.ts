@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Selectable, sql } from 'kysely';
-import type { ApiKey } from '../contracts/key.ts';
+import type { ApiKey, KeyChange } from '../contracts/key.ts';
+import { known } from '../domain/scope.ts';
 import type { Database, Queries } from './database.ts';
 import { hashOf, previewOf } from './key-material.ts';
 import type { Schema } from './schema.ts';
@@ -12,24 +13,44 @@ export interface Principal {
   readonly tenant: string;
   readonly preview: string;
   readonly scopes: readonly string[];
+  /** The agents it is bound to; null: any. */
+  readonly agentIds: readonly string[] | null;
   readonly isActive: boolean;
 }
 
 /** What became of a wish to revoke a key. */
 export type Revocation = 'revoked' | 'key_not_found' | 'last_admin_key';
 
+export type ChangedKey =
+  | { readonly kind: 'changed'; readonly key: ApiKey }
+  | { readonly kind: 'key_not_found' | 'expired' };
+
 /** What of a key's row may be shown. */
-export const shownOfKey = ['id', 'name', 'preview', 'scopes', 'created_at', 'expires_at'] as const;
+export const shownOfKey = [
+  'id',
+  'name',
+  'preview',
+  'scopes',
+  'agent_ids',
+  'created_at',
+  'expires_at',
+  'last_used_at',
+] as const;
 export type KeyRow = Pick<Selectable<Schema['api_keys']>, (typeof shownOfKey)[number]>;
 
 export const keyToWire = (row: KeyRow): ApiKey => ({
   id: row.id,
   name: row.name,
   key_preview: row.preview,
-  scopes: row.scopes,
+  scopes: known(row.scopes),
+  agent_ids: row.agent_ids,
   created_at: row.created_at.toISOString(),
-  expires_at: row.expires_at === null ? null : new Date(row.expires_at).toISOString(),
+  expires_at: momentOf(row.expires_at),
+  last_used_at: momentOf(row.last_used_at),
 });
+
+const momentOf = (moment: Date | string | null): string | null =>
+  moment === null ? null : new Date(moment).toISOString();
 
 /** A key that opens anything: neither revoked nor run out. */
 export const isLive = sql<boolean>`(revoked_at is null and (expires_at is null or expires_at > now()))`;
@@ -38,17 +59,61 @@ export const isLive = sql<boolean>`(revoked_at is null and (expires_at is null o
 export const newApiKey = (): string => `once_live_${randomBytes(24).toString('base64url')}`;
 
 export const createKeys = (db: Database) => ({
-  /** Whom a key belongs to; only its SHA-256 is compared and stored. Revoked and expired keys are not found. */
+  /**
+   * Whom a key belongs to; only its SHA-256 is compared and stored. Revoked and expired keys are not found; one that was rotated
+   * is, until its overlap ends.
+   */
   async find(key: string): Promise<Principal | undefined> {
+    const hash = hashOf(key);
+    const rotated = db
+      .selectFrom('api_key_overlaps')
+      .select('id')
+      .where('hash', '=', hash)
+      .where('valid_until', '>', sql<Date>`now()`);
     const row = await db
       .selectFrom('api_keys')
-      .select(['id', 'tenant', 'preview', 'scopes', 'is_active'])
-      .where('hash', '=', hashOf(key))
+      .select(['id', 'tenant', 'preview', 'scopes', 'agent_ids', 'is_active'])
+      .where((where) => where.or([where('hash', '=', hash), where('id', '=', rotated)]))
       .where(isLive)
       .executeTakeFirst();
     if (row === undefined) return undefined;
-    return { keyId: row.id, tenant: row.tenant, preview: row.preview, scopes: row.scopes, isActive: row.is_active };
+    const { id: keyId, tenant, preview, scopes, agent_ids: agentIds, is_active: isActive } = row;
+    return { keyId, tenant, preview, scopes, agentIds, isActive };
   },
+
+  /** Notes that a key is used, once a minute at the most, whoever else notes it. */
+  async used(keyId: string): Promise<void> {
+    await sql`
+      update api_keys set last_used_at = now()
+      where id = ${keyId} and (last_used_at is null or last_used_at <= now() - interval '1 minute')
+    `.execute(db);
+  },
+
+  /** Changes what is named of a key that is not revoked. A repeat finds it so, and leaves no line. */
+  change: (tenant: string, id: string, { name, expires_at }: KeyChange, actor: string): Promise<ChangedKey> =>
+    db.transaction().execute(async (tx) => {
+      await lockKeysOf(tx, tenant);
+      const before = await tx
+        .selectFrom('api_keys')
+        .select(shownOfKey)
+        .select(sql<boolean>`${expires_at ?? null}::timestamptz <= now()`.as('past'))
+        .where('tenant', '=', tenant)
+        .where('id', '=', id)
+        .where('revoked_at', 'is', null)
+        .executeTakeFirst();
+      if (before === undefined) return { kind: 'key_not_found' };
+      const { past, ...row } = before;
+      const shown = keyToWire(row);
+      const changes = {
+        ...(name !== undefined && name !== shown.name && { name }),
+        ...(expires_at !== undefined && expires_at !== shown.expires_at && { expires_at }),
+      };
+      if (Object.keys(changes).length === 0) return { kind: 'changed', key: shown };
+      if (past) return { kind: 'expired' };
+      await tx.updateTable('api_keys').set(changes).where('tenant', '=', tenant).where('id', '=', id).execute();
+      await appendAudit([{ tenant, type: 'key_changed', actor, detail: { id, ...changes } }]).execute(tx);
+      return { kind: 'changed', key: { ...shown, ...changes } };
+    }),
 
   /** A tenant's keys, the oldest first: expired ones too, revoked ones not. */
   async list(tenant: string): Promise<ApiKey[]> {
@@ -117,6 +182,7 @@ async function insertKey(tx: Queries, tenant: string, name: string, key: string)
   await tx
     .insertInto('api_keys')
     .values({ id, tenant, name, hash, preview: previewOf(key), scopes: ['admin'] })
-    .onConflict((on) => on.column('hash').doNothing())
+    // It may have been rotated since: its id is taken then, and what it was opens nothing any more.
+    .onConflict((on) => on.doNothing())
     .execute();
 }

@@ -56,7 +56,7 @@ type LeaseRow = Omit<LeaseRecord, 'firstSeenAt' | 'doneAt'> & {
 const columns = sql`
   l.key, l.fence, l.of_run as "ofRun", l.lease_id as "leaseId", l.workflow_run_id as "workflowRunId",
   l.acquisition, l.run_open as "runOpen", l.begun_fence as "begunFence", l.run_id as "runId",
-  l.run_agent_id as "runAgentId", l.owner, l.version, l.ttl as "ttlSeconds",
+  l.run_agent_id as "runAgentId", l.owner, coalesce(l.run_agent_id, l.metadata ->> 'agent_id') as "agentId", l.version, l.ttl as "ttlSeconds",
   l.result, l.result_hash as "resultHash", l.error_code as "errorCode", l.first_seen_at as "firstSeenAt",
   l.state = 'held' and l.expires_at <= clock_timestamp() as overdue,
   case when l.state = 'held' and l.expires_at <= clock_timestamp() then 'expired' else l.state end as state,
@@ -71,6 +71,7 @@ const toRecord = (row: LeaseRow): LeaseRecord => ({
   ofRun: row.ofRun,
   leaseId: row.leaseId,
   owner: row.owner,
+  agentId: row.agentId?.normalize('NFC') ?? null,
   state: row.state,
   version: row.version,
   ttlSeconds: row.ttlSeconds,

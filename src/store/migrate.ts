@@ -11,6 +11,8 @@ import * as decisions from './migrations/0008-decisions.ts';
 import * as approvals from './migrations/0009-approvals.ts';
 import * as secretRotation from './migrations/0010-secret-rotation.ts';
 import * as proof from './migrations/0011-proof.ts';
+import * as keyScopes from './migrations/0012-key-scopes.ts';
+import * as settingsAndKill from './migrations/0014-settings-and-kill.ts';
 
 /** In the order of their names; a name that has run somewhere is never changed. */
 const migrations: Record<string, Migration> = {
@@ -25,6 +27,8 @@ const migrations: Record<string, Migration> = {
   '0009-approvals': approvals,
   '0010-secret-rotation': secretRotation,
   '0011-proof': proof,
+  '0012-key-scopes': keyScopes,
+  '0014-settings-and-kill': settingsAndKill,
 };
 
 /**

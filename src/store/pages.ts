@@ -21,3 +21,7 @@ export const all = (conditions: ReadonlyArray<RawBuilder<unknown> | undefined>) 
     conditions.filter((condition) => condition !== undefined),
     sql` and `,
   );
+
+/** Only what is of these agents, where not all may be seen; null: all. */
+export const ofAgents = (column: RawBuilder<unknown>, agents: readonly string[] | null | undefined) =>
+  agents === null || agents === undefined ? undefined : sql`${column} = any (${sql.val(agents)}::text[])`;

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { Policy, type PolicyAnswer, toolsNamedIn } from '../contracts/policy.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { type Database, type Queries, transact } from './database.ts';
+import { all, ofAgents } from './pages.ts';
 import { missingTools } from './tools.ts';
 import { appendAudit } from './trail.ts';
 
@@ -55,11 +56,11 @@ export const createPolicies = (db: Database) => ({
   unknownTools: (tenant: string, agentId: string, policy: Policy): Promise<string[]> =>
     unknownTools(db, tenant, agentId, policy),
 
-  /** The version in force of every agent that has one. */
-  async list(tenant: string): Promise<PolicyAnswer[]> {
+  /** The version in force of every agent that has one, and may be seen. */
+  async list(tenant: string, agents: readonly string[] | null): Promise<PolicyAnswer[]> {
     const { rows } = await sql<Row>`
       select distinct on (agent_id) agent_id, version, policy from policies
-      where tenant = ${tenant} order by agent_id, version desc
+      where ${all([sql`tenant = ${tenant}`, ofAgents(sql`agent_id`, agents)])} order by agent_id, version desc
     `.execute(db);
     return rows.map(toWire);
   },

@@ -88,10 +88,12 @@ export const createRunEndings = (db: Database) => ({
     }),
 });
 
+/** By the server's own word: what callers wrote has a fingerprint. */
 async function isFinished(tx: Queries, tenant: string, runId: string, workflowRunId: string): Promise<boolean> {
   const { rows } = await sql`
     select 1 from events
     where tenant = ${tenant} and run_id = ${runId} and type = 'run_finished' and req_id = ${workflowRunId}
+      and fingerprint is null
   `.execute(tx);
   return rows.length > 0;
 }

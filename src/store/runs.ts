@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { EventRequest, RunEvent, RunList, RunTimeline } from '../contracts/run.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import type { Database } from './database.ts';
+import { all, ofAgents } from './pages.ts';
 
 export interface Page {
   readonly limit: number;
@@ -31,6 +32,10 @@ async function earlier(db: Database, tenant: string, identity: string | null, pr
   const [found] = rows;
   return found?.fingerprint === print ? { kind: 'appended', id: `evt_${found.id}` } : { kind: 'idempotency_mismatch' };
 }
+
+/** Of a run `r`: something in it is of one of these agents. */
+const eventOf = (agents: readonly string[]) => sql`exists (
+  select 1 from events e where e.tenant = r.tenant and e.run_id = r.run_id and e.agent_id = any (${sql.val(agents)}::text[]))`;
 
 export const createRuns = (db: Database) => ({
   /**
@@ -63,18 +68,22 @@ export const createRuns = (db: Database) => ({
     return id === undefined ? await earlier(db, tenant, identity, print) : { kind: 'appended', id: `evt_${id}` };
   },
 
-  /** Runs whose id begins with `prefix`, the latest first. */
-  async list(tenant: string, prefix: string, page: Page): Promise<RunList> {
+  /** Runs whose id begins with `prefix`, as far as they may be seen, the latest first. */
+  async list(tenant: string, agents: readonly string[] | null, prefix: string, page: Page): Promise<RunList> {
     const like = `${escapeLike(prefix)}%`;
+    const seen = all([
+      sql`r.tenant = ${tenant}`,
+      sql`r.run_id like ${like}`,
+      agents === null ? undefined : eventOf(agents),
+    ]);
     const [{ rows }, counted] = await Promise.all([
       sql<{ run_id: string; last_ts: Date; last_type: string; last_status: string | null; events_count: number }>`
-        select run_id, last_ts, last_type, last_status, events_count from runs
-        where tenant = ${tenant} and run_id like ${like}
+        select run_id, last_ts, last_type, last_status, events_count from runs r where ${seen}
         order by last_ts desc, run_id limit ${page.limit} offset ${page.offset}
       `.execute(db),
       sql<{
         total: number;
-      }>`select count(*) as total from runs where tenant = ${tenant} and run_id like ${like}`.execute(db),
+      }>`select count(*) as total from runs r where ${seen}`.execute(db),
     ]);
     return {
       total: counted.rows[0]?.total ?? 0,
@@ -82,17 +91,26 @@ export const createRuns = (db: Database) => ({
     };
   },
 
-  /** A run's events in the order they were written, or none if the run is unknown. */
-  async timeline(tenant: string, runId: string, page: Page): Promise<RunTimeline | undefined> {
+  /** A run's events that may be seen, in the order they were written, or none if the run is unknown. */
+  async timeline(
+    tenant: string,
+    agents: readonly string[] | null,
+    runId: string,
+    page: Page,
+  ): Promise<RunTimeline | undefined> {
+    const seen = all([sql`tenant = ${tenant}`, sql`run_id = ${runId}`, ofAgents(sql`agent_id`, agents)]);
     const [{ rows }, counted] = await Promise.all([
       sql<EventRow>`
         select id, run_id, ts, type, status, duration_ms, step, tool, req_id, lease_id, agent_id, message, data
-        from events where tenant = ${tenant} and run_id = ${runId}
+        from events where ${seen}
         order by id limit ${page.limit} offset ${page.offset}
       `.execute(db),
-      sql<{ total: number }>`
-        select events_count as total from runs where tenant = ${tenant} and run_id = ${runId}
-      `.execute(db),
+      // Who sees all of it is told by the run's own line; who does not, by what can be seen.
+      agents === null
+        ? sql<{ total: number }>`
+            select events_count as total from runs where tenant = ${tenant} and run_id = ${runId}
+          `.execute(db)
+        : sql<{ total: number }>`select count(*) as total from events where ${seen} having count(*) > 0`.execute(db),
     ]);
     const total = counted.rows[0]?.total;
     if (total === undefined) return undefined;

@@ -8,6 +8,12 @@ interface Tenants {
   tenant: string;
   plan: Defaulted<string>;
   default_deny: Defaulted<boolean>;
+  /** Seconds; null: {@link DEFAULT_APPROVAL_TTL_SECONDS}. */
+  approval_ttl_seconds: number | null;
+  killed_at: Moment | null;
+  killed_reason: string | null;
+  /** By their names, each with when and why. */
+  killed_tools: Defaulted<Record<string, { at: string; reason: string | null }>>;
   email_notifications_enabled: Defaulted<boolean>;
   tool_error_notifications_enabled: Defaulted<boolean>;
   run_failure_notifications_enabled: Defaulted<boolean>;
@@ -29,6 +35,24 @@ interface ApiKeys {
   requested_by: string | null;
   request_key: string | null;
   fingerprint: string | null;
+  /** The agents it speaks for; null: any. */
+  agent_ids: string[] | null;
+  last_used_at: Moment | null;
+  /** How often it was rotated. */
+  generation: Defaulted<number>;
+  rotated_at: Moment | null;
+  /** The id of the key that asked for the latest rotation, and what a repeat of it is recognised by. */
+  rotated_by: string | null;
+  rotation_key: string | null;
+  rotation_fingerprint: string | null;
+}
+
+/** What a key was before it was rotated, while that still opens. */
+interface ApiKeyOverlaps {
+  hash: Buffer;
+  id: string;
+  valid_until: Moment;
+  created_at: Generated<Date>;
 }
 
 interface UsageDays {
@@ -267,12 +291,15 @@ interface Runs {
   last_type: string;
   last_status: string | null;
   events_count: number;
+  /** The server has written its beginning. */
+  started: Defaulted<boolean>;
 }
 
 /** Every table as Kysely sees it; the SQL itself is in `migrations/`. Money is whole micro-dollars. */
 export interface Schema {
   tenants: Tenants;
   api_keys: ApiKeys;
+  api_key_overlaps: ApiKeyOverlaps;
   usage_days: UsageDays;
   usage_increments: UsageIncrements;
   known_values: KnownValues;

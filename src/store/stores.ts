@@ -14,15 +14,19 @@ import { createDecisions } from './decisions.ts';
 import { createFeed } from './feed.ts';
 import { createIssuance } from './issuance.ts';
 import { createKeyDerivation } from './key-material.ts';
+import { createKeyRotations } from './key-rotations.ts';
 import { createKeys } from './keys.ts';
+import { createKills } from './kills.ts';
 import { createLeases } from './leases.ts';
 import { createMasterKey } from './master-key.ts';
 import { createPolicies } from './policies.ts';
 import { createRecorder } from './recorder.ts';
 import { createRotations } from './rotations.ts';
 import { createRunEndings } from './run-endings.ts';
+import { createRunning } from './running.ts';
 import { createRuns } from './runs.ts';
 import { createSecretBox, type SecretBox } from './secret-box.ts';
+import { createSettings } from './settings.ts';
 import { createSettlements } from './settlements.ts';
 import { readStanding } from './standing.ts';
 import { createTallies } from './tallies.ts';
@@ -53,6 +57,7 @@ export function createStores(config: StoreConfig) {
       return box.seal(secret, place);
     },
   };
+  const derive = createKeyDerivation(config.ONCEONLY_MASTER_KEY);
   const recorder = createRecorder(db);
   const tallies = createTallies(db);
   const bulletin = createBulletin(db, config.DATABASE_URL);
@@ -72,7 +77,11 @@ export function createStores(config: StoreConfig) {
     claims: createClaims(db, secrets),
     decisions: createDecisions(db),
     feed: createFeed(db),
-    issuance: createIssuance(db, createKeyDerivation(config.ONCEONLY_MASTER_KEY)),
+    issuance: createIssuance(db, derive),
+    settings: createSettings(db),
+    kills: createKills(db),
+    running: createRunning(db),
+    keyRotations: createKeyRotations(db, derive),
     keys: createKeys(db),
     leases: createLeases(db),
     masterKey,

@@ -94,10 +94,10 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
     });
   },
 
-  /** Tools of one scope, or of every scope, by name. */
-  async list(tenant: string, scopeId: string | undefined): Promise<Tool[]> {
+  /** Tools of these scopes, or of every scope, by name. */
+  async list(tenant: string, scopeIds: readonly string[] | undefined): Promise<Tool[]> {
     const query = db.selectFrom('tools').select(shown).where('tenant', '=', tenant).orderBy('name').orderBy('scope_id');
-    const rows = await (scopeId === undefined ? query : query.where('scope_id', '=', scopeId)).execute();
+    const rows = await (scopeIds === undefined ? query : query.where('scope_id', 'in', scopeIds)).execute();
     return rows.map(toWire);
   },
 

@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
+import type { ServerEvent } from '../contracts/run.ts';
 import type { Queries } from './database.ts';
 
 /** One line of the audit trail. Money is whole micro-dollars; `at` defaults to the database's clock. */
@@ -22,7 +23,7 @@ export interface AuditEntry {
 
 /** One line of a run's timeline. */
 export interface TimelineEntry {
-  readonly type: 'run_started' | 'tool_call' | 'tool_result' | 'run_finished';
+  readonly type: ServerEvent;
   readonly status?: string;
   readonly durationMs?: number;
   readonly message?: string;
@@ -54,7 +55,7 @@ export interface Timeline {
   readonly actionId: string;
 }
 
-/** Appends timeline lines; `run_started` only where the run is new. */
+/** Appends timeline lines; `run_started` only where the run has none. */
 export const appendEvents = (
   run: Timeline,
   entries: readonly TimelineEntry[],
@@ -66,24 +67,27 @@ export const appendEvents = (
   from json_to_recordset(${JSON.stringify(entries)}::json) as entry(
     type text, status text, "durationMs" integer, message text, data json)
   where ${condition} and (entry.type <> 'run_started' or not exists (
-    select 1 from runs where tenant = ${run.tenant} and run_id = ${run.runId}))`;
+    select 1 from runs where tenant = ${run.tenant} and run_id = ${run.runId} and started))`;
 
 /** Keeps the run's line in the list of runs: its last event and how many there are. */
 export const touchRun = (run: Timeline, entries: readonly TimelineEntry[], condition: RawBuilder<unknown> = always) => {
   const last = entries.at(-1);
   const repeated = entries.filter((entry) => entry.type !== 'run_started').length;
+  const starts = repeated < entries.length;
   return sql`
-    insert into runs as r (tenant, run_id, last_ts, last_type, last_status, events_count)
+    insert into runs as r (tenant, run_id, last_ts, last_type, last_status, events_count, started)
     select ${run.tenant}, ${run.runId}, clock_timestamp(), ${last?.type ?? ''}::text, ${last?.status ?? null}::text,
-           ${entries.length}::integer
+           ${entries.length}::integer, ${starts}::boolean
     where ${condition}
     on conflict (tenant, run_id) do update set last_ts = excluded.last_ts, last_type = excluded.last_type,
-      last_status = excluded.last_status, events_count = r.events_count + ${repeated}::integer`;
+      last_status = excluded.last_status, started = r.started or excluded.started,
+      events_count = r.events_count + case when r.started then ${repeated}::integer else excluded.events_count end`;
 };
 
-/** Writes one line of a timeline by itself; `run_started` only where the run is new. */
+/** Writes one line of a timeline by itself; `run_started` only where the run has none. */
 export const tell = async (db: Queries, run: Timeline, entry: TimelineEntry): Promise<void> => {
-  const isNew = sql`not exists (select 1 from runs where tenant = ${run.tenant} and run_id = ${run.runId})`;
+  const isNew = sql`not exists (
+    select 1 from runs where tenant = ${run.tenant} and run_id = ${run.runId} and started)`;
   const condition = entry.type === 'run_started' ? isNew : always;
   await sql`with event as (${appendEvents(run, [entry])}) ${touchRun(run, [entry], condition)}`.execute(db);
 };

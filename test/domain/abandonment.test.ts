@@ -17,17 +17,18 @@ const harmless: PastAttempt = { ended: true, mayHaveActed: false, error: 'http_4
 const timeout: PastAttempt = { ended: true, mayHaveActed: true, error: 'timeout' };
 const open: PastAttempt = { ended: false, mayHaveActed: false, error: null };
 
-describe.each<[string, Abandon, boolean, string, string]>([
-  ['stopped by the switch', switchedOff, false, 'blocked', 'agent_disabled'],
-  ['stopped at its next attempt', refusedAtClaim('agent_disabled'), false, 'blocked', 'agent_disabled'],
-  ['whose tool is off at its next attempt', refusedAtClaim('tool_disabled'), true, 'blocked', 'tool_disabled'],
-  ['canceled by an operator', canceled, true, 'failed', 'tool_error'],
-  ['canceled after the switch', canceled, false, 'blocked', 'agent_disabled'],
-  ['whose tool is deleted', impossible('tool_deleted'), true, 'failed', 'tool_error'],
-  ['whose workflow is gone', orphaned, true, 'failed', 'tool_error'],
-])('an action %s', (_name, decide, agentEnabled, status, policyReason) => {
+describe.each<[string, Abandon, 'killed' | 'agent_disabled' | undefined, string, string]>([
+  ['stopped by the switch', switchedOff, 'agent_disabled', 'blocked', 'agent_disabled'],
+  ['killed with its tenant', switchedOff, 'killed', 'blocked', 'killed'],
+  ['stopped at its next attempt', refusedAtClaim('agent_disabled'), 'agent_disabled', 'blocked', 'agent_disabled'],
+  ['whose tool is off at its next attempt', refusedAtClaim('tool_disabled'), undefined, 'blocked', 'tool_disabled'],
+  ['canceled by an operator', canceled, undefined, 'failed', 'tool_error'],
+  ['canceled after the switch', canceled, 'agent_disabled', 'blocked', 'agent_disabled'],
+  ['whose tool is deleted', impossible('tool_deleted'), undefined, 'failed', 'tool_error'],
+  ['whose workflow is gone', orphaned, undefined, 'failed', 'tool_error'],
+])('an action %s', (_name, decide, stoppedBy, status, policyReason) => {
   test.each([[[]], [[harmless]], [[harmless, harmless]]])('is over where nothing can have happened: %j', (attempts) => {
-    expect(decide({ agentEnabled, runIsOver: false, attempts })).toMatchObject({
+    expect(decide({ stoppedBy, runIsOver: false, attempts })).toMatchObject({
       status,
       policyReason,
       rememberSeconds: 0,
@@ -37,7 +38,7 @@ describe.each<[string, Abandon, boolean, string, string]>([
   test.each([[[timeout]], [[timeout, harmless]], [[harmless, timeout]]])(
     'is in doubt where the tool may have acted: %j',
     (attempts) => {
-      expect(decide({ agentEnabled, runIsOver: false, attempts })).toMatchObject({
+      expect(decide({ stoppedBy, runIsOver: false, attempts })).toMatchObject({
         status: 'in_doubt',
         error: 'timeout',
       });
@@ -46,17 +47,17 @@ describe.each<[string, Abandon, boolean, string, string]>([
 });
 
 test('an attempt under way is left to its own end by the switch, and is in doubt for who gives it up', () => {
-  expect(switchedOff({ agentEnabled: false, runIsOver: false, attempts: [harmless, open] })).toBeUndefined();
-  expect(canceled({ agentEnabled: false, runIsOver: false, attempts: [harmless, open] })).toMatchObject({
+  expect(switchedOff({ stoppedBy: 'agent_disabled', runIsOver: false, attempts: [harmless, open] })).toBeUndefined();
+  expect(canceled({ stoppedBy: 'agent_disabled', runIsOver: false, attempts: [harmless, open] })).toMatchObject({
     status: 'in_doubt',
   });
-  expect(orphaned({ agentEnabled: true, runIsOver: false, attempts: [open] })).toMatchObject({
+  expect(orphaned({ stoppedBy: undefined, runIsOver: false, attempts: [open] })).toMatchObject({
     error: 'workflow_gone',
   });
 });
 
 test('what a run has left waiting ends with the run, and an attempt under way by itself', () => {
-  const over = { agentEnabled: true, runIsOver: true };
+  const over = { stoppedBy: undefined, runIsOver: true };
   expect(leftByRun({ ...over, runIsOver: false, attempts: [] })).toBeUndefined();
   expect(leftByRun({ ...over, attempts: [open] })).toBeUndefined();
   expect(leftByRun({ ...over, attempts: [harmless] })).toMatchObject({ status: 'failed', error: 'run_over' });
@@ -64,7 +65,7 @@ test('what a run has left waiting ends with the run, and an attempt under way by
 });
 
 test('an agent that is enabled again is not stopped', () => {
-  expect(switchedOff({ agentEnabled: true, runIsOver: false, attempts: [] })).toBeUndefined();
+  expect(switchedOff({ stoppedBy: undefined, runIsOver: false, attempts: [] })).toBeUndefined();
 });
 
 test('only a retry after an answer that proves that nothing happened leaves no doubt', () => {
@@ -90,7 +91,7 @@ test('only a retry after an answer that proves that nothing happened leaves no d
           answer.kind === 'not_sent' ||
           (answer.kind === 'response' && (answer.httpStatus === 429 || 'retryAfterSeconds' in answer)),
       );
-      expect(switchedOff({ agentEnabled: false, runIsOver: false, attempts })?.status).toBe(
+      expect(switchedOff({ stoppedBy: 'agent_disabled', runIsOver: false, attempts })?.status).toBe(
         proven ? 'blocked' : 'in_doubt',
       );
     }),

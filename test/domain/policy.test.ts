@@ -24,6 +24,7 @@ const open: Call = {
   args: {},
   time: new Date(0),
   spendMicros: 1,
+  killed: false,
   agentEnabled: true,
   toolEnabled: true,
   policyMissing: false,
@@ -37,6 +38,7 @@ const calls: fc.Arbitrary<Call> = fc.record({
   approved: fc.boolean(),
   tool,
   spendMicros: fc.nat(10_000_000),
+  killed: fc.boolean(),
   agentEnabled: fc.boolean(),
   toolEnabled: fc.boolean(),
 });
@@ -80,14 +82,18 @@ describe('a policy', () => {
       conditions: [{ name: 'never', expression: 'false' }],
       require_approval: ['a'],
     };
-    const call = { ...open, agentEnabled: false, toolEnabled: false };
-    const enabled = { ...call, agentEnabled: true, toolEnabled: true };
+    const call = { ...open, killed: true, agentEnabled: false, toolEnabled: false, policyMissing: true };
+    const alive = { ...call, killed: false };
+    const missing = { ...alive, agentEnabled: true, toolEnabled: true };
+    const enabled = { ...missing, policyMissing: false };
     const listed = { ...all, blocked_tools: [], allowed_tools: ['a'] };
     const met = { ...listed, conditions: [] };
     const reasons = [
       judge({ call, policy: all, used: nothing }),
-      judge({ call: { ...call, agentEnabled: true }, policy: all, used: nothing }),
+      judge({ call: alive, policy: all, used: nothing }),
+      judge({ call: { ...alive, agentEnabled: true }, policy: all, used: nothing }),
       judge({ call: enabled, policy: all, used: nothing }),
+      judge({ call: missing, policy: { ...all, blocked_tools: [] }, used: nothing }),
       judge({ call: enabled, policy: { ...all, blocked_tools: [] }, used: nothing }),
       judge({ call: enabled, policy: listed, used: nothing }),
       judge({ call: enabled, policy: met, used: nothing }),
@@ -96,9 +102,11 @@ describe('a policy', () => {
       judge({ call: enabled, policy: { require_approval: ['a'] }, used: nothing }),
     ].map((verdict) => (verdict.kind === 'deny' ? verdict.reason : verdict.kind));
     expect(reasons).toEqual([
+      'killed',
       'agent_disabled',
       'tool_disabled',
       'tool_explicitly_blocked',
+      'no_policy',
       'tool_not_in_allowed_list',
       'condition_not_met',
       'max_calls_per_tool_exceeded',

@@ -13,10 +13,6 @@ const make = async (fields: Record<string, unknown> = {}, rest = world.rest) =>
   (await rest.post('/v1/keys', { name: unique('key'), ...fields })).body;
 const trail = async (type: string, { rest } = world) =>
   (await rest.get(`/v1/audit?type=${type}&limit=1000`)).body.items as unknown[];
-const scopeError = (scope: string) => ({
-  status: 403,
-  body: { detail: { error: 'insufficient_scope', message: expect.any(String), scope } },
-});
 const invalid = { status: 403, body: { detail: 'Invalid API key' } };
 
 /** A tenant of its own, and its first key. */
@@ -36,9 +32,11 @@ describe('a new key', () => {
       name,
       key: expect.stringMatching(/^once_live_[A-Za-z0-9_-]{32}$/),
       key_preview: `once_live_…${body.key.slice(-4)}`,
-      scopes: ['read', 'write'],
+      scopes: ['agent'],
+      agent_ids: null,
       created_at: expect.stringMatching(/Z$/),
       expires_at: null,
+      last_used_at: null,
     });
     const { key, ...shown } = body;
     const listed = (await world.rest.get('/v1/keys')).body;
@@ -71,36 +69,136 @@ describe('a new key', () => {
   });
 });
 
-describe('a scope', () => {
-  test('read reads, and changes nothing', async () => {
-    const rest = withKey((await make({ scopes: ['read'] })).key);
-    expect((await rest.get('/v1/tools')).status).toBe(200);
-    expect((await rest.post('/v1/policies/a/simulate', { days: 1 })).status).toBe(200);
-    const change = { tenant: 'not even', a: 'schema is shown' };
-    expect(await rest.post('/v1/check-lock', change)).toMatchObject(scopeError('write'));
-    expect(await rest.delete(`/v1/tools/${unique('t')}`)).toMatchObject(scopeError('write'));
-    expect(await rest.post('/v1/check-lock', '{not json')).toMatchObject(scopeError('write'));
+describe('changing a key', () => {
+  test('gives it another name or end, and nothing else, on the record', async () => {
+    const key = await make({ scopes: ['auditor'] });
+    const name = unique('renamed');
+    const changed = await world.rest.patch(`/v1/keys/${key.id}`, { name, scopes: ['admin'], agent_ids: ['a'] });
+    const { key: _secret, ...shown } = key;
+    expect([changed.status, changed.body]).toEqual([200, { ...shown, name, last_used_at: null }]);
+    const until = '2999-01-01T00:00:00.000Z';
+    expect((await world.rest.patch(`/v1/keys/${key.id}`, { expires_at: until })).body).toMatchObject({
+      name,
+      expires_at: until,
+    });
+    await world.rest.patch(`/v1/keys/${key.id}`, { name, expires_at: until });
+    const changes = (await world.rest.get('/v1/events?limit=500')).body
+      .filter((line: { type: string; data: { id: string } }) => line.type === 'key_changed' && line.data.id === key.id)
+      .map(({ data }: { data: object }) => data);
+    expect(changes).toEqual([
+      { id: key.id, expires_at: until },
+      { id: key.id, name },
+    ]);
+    expect((await withKey(key.key).get('/v1/me')).status).toBe(200);
   });
 
-  test('write reads and writes, and has no say in keys and tenants', async () => {
-    const rest = withKey((await make({ scopes: ['write'] })).key);
-    expect((await rest.get('/v1/tools')).status).toBe(200);
-    expect((await rest.post('/v1/check-lock', { key: unique('key') })).status).toBe(200);
-    for (const answer of [
-      await rest.get('/v1/keys'),
-      await rest.post('/v1/keys', { name: 'n', scopes: ['admin'] }),
-      await rest.delete('/v1/keys/any'),
-      await rest.post('/v1/tenants', { tenant: 'any' }),
-    ]) {
-      expect(answer).toMatchObject(scopeError('admin'));
+  test.each([[{ expires_at: '2020-01-01T00:00:00Z' }], [{ name: '' }], [{ expires_at: 'never' }]])(
+    'is refused with %j',
+    async (body) => {
+      const key = await make();
+      expect((await world.rest.patch(`/v1/keys/${key.id}`, body)).status).toBe(422);
+    },
+  );
+
+  test('of an unknown, a revoked or another tenant’s key is 404', async () => {
+    const [revoked, other] = [await make(), await make({}, await tenant())];
+    await world.rest.delete(`/v1/keys/${revoked.id}`);
+    for (const id of ['key_unknown', revoked.id, other.id]) {
+      expect((await world.rest.patch(`/v1/keys/${id}`, { name: 'n' })).body.detail.error).toBe('key_not_found');
+      expect((await world.rest.post(`/v1/keys/${id}/rotate`)).body.detail.error).toBe('key_not_found');
+    }
+    expect((await withKey(other.key).get('/v1/me')).status).toBe(200);
+  });
+});
+
+describe('rotating a key', () => {
+  const rotate = (id: string, body?: object, headers = {}, rest = world.rest) =>
+    rest.post(`/v1/keys/${id}/rotate`, body, headers);
+  const opens = async (key: string) => (await withKey(key).get('/v1/me')).status === 200;
+
+  test('gives it another secret under the same id, and ends what it was', async () => {
+    const key = await make({ scopes: ['auditor'], agent_ids: ['a'] });
+    const { status, body, headers } = await rotate(key.id);
+    expect([status, headers.get('cache-control')]).toEqual([201, 'no-store']);
+    expect(body).toMatchObject({ id: key.id, name: key.name, scopes: ['auditor'], agent_ids: ['a'] });
+    expect([body.previous_valid_until, body.key === key.key]).toEqual([null, false]);
+    expect([await opens(body.key), await opens(key.key)]).toEqual([true, false]);
+    expect(body.key_preview.slice(-4)).toBe(body.key.slice(-4));
+    await vi.waitFor(async () => {
+      const there = withKey(key.key, world.processes.get('api')?.url);
+      expect(await there.get('/v1/me')).toMatchObject(invalid);
+    }, 10_000);
+    expect(JSON.stringify(await trail('key_rotated'))).not.toContain(body.key.slice('once_live_'.length));
+  });
+
+  test('leaves what it was for the overlap, through further rotations, until one without', async () => {
+    const key = await make();
+    const first = (await rotate(key.id, { overlap_seconds: 3600 })).body;
+    const second = (await rotate(key.id, { overlap_seconds: 7200 })).body;
+    expect(Date.parse(second.previous_valid_until) - Date.parse(first.previous_valid_until)).toBeGreaterThan(3_000_000);
+    for (const one of [key, first, second]) expect(await opens(one.key)).toBe(true);
+    await world.query(`update api_key_overlaps set valid_until = now() where hash = sha256($1::text::bytea)`, [
+      key.key,
+    ]);
+    await vi.waitFor(async () => expect(await opens(key.key)).toBe(false), 10_000);
+    const third = (await rotate(key.id)).body;
+    expect([await opens(first.key), await opens(second.key), await opens(third.key)]).toEqual([false, false, true]);
+  });
+
+  test('is one rotation however often it is asked for, and another after a minute', async () => {
+    const key = await make();
+    const answers = await Promise.all([1, 2, 3].map(() => rotate(key.id, { overlap_seconds: 60 })));
+    expect(new Set(answers.map(({ body }) => body.key)).size).toBe(1);
+    await world.query(`update api_keys set rotated_at = rotated_at - interval '61 seconds' where id = $1`, [key.id]);
+    expect((await rotate(key.id, { overlap_seconds: 60 })).body.key).not.toBe(answers[0]?.body.key);
+
+    const id = { 'idempotency-key': unique('rotation') };
+    const named = (await rotate(key.id, {}, id)).body;
+    await world.query(`update api_keys set rotated_at = rotated_at - interval '23 hours' where id = $1`, [key.id]);
+    expect((await rotate(key.id, {}, id)).body).toEqual(named);
+    const other = await rotate(key.id, { overlap_seconds: 5 }, id);
+    expect([other.status, other.body.detail.error]).toEqual([422, 'idempotency_mismatch']);
+  });
+
+  test('of the bootstrap key holds through a restart', async () => {
+    const rest = await buildWorld({ roles: ['api'] });
+    try {
+      const admin = (await rest.rest.post('/v1/keys', { name: 'second', scopes: ['admin'] })).body;
+      const [first] = (await rest.rest.get('/v1/keys')).body;
+      const rotated = (await rotate(first.id, undefined, {}, withKey(admin.key, rest.rest.url))).body;
+      await rest.kill('api', 'SIGTERM');
+      const url = (await rest.start('api')).url;
+      expect((await withKey(rotated.key, url).get('/v1/me')).status).toBe(200);
+      expect(await withKey(rest.rest.key, url).get('/v1/me')).toMatchObject(invalid);
+    } finally {
+      await rest.close();
     }
   });
 
-  test('admin may do everything', async () => {
-    const rest = withKey((await make({ scopes: ['admin', 'admin'] })).key);
-    expect((await rest.post('/v1/check-lock', { key: unique('key') })).status).toBe(200);
-    expect(await make({ scopes: ['admin', 'read'] }, rest)).toMatchObject({ scopes: ['read', 'admin'] });
-  });
+  test.each([[{ overlap_seconds: -1 }], [{ overlap_seconds: 2_592_001 }], [{ overlap_seconds: 0.5 }]])(
+    'is refused with %j',
+    async (body) => {
+      const key = await make();
+      expect((await rotate(key.id, body)).status).toBe(422);
+      expect(await opens(key.key)).toBe(true);
+    },
+  );
+});
+
+test('a key tells when it was last used, to the minute', async () => {
+  const key = await make();
+  const read = async () =>
+    (await world.rest.get('/v1/keys')).body.find(({ id }: { id: string }) => id === key.id).last_used_at;
+  expect([key.last_used_at, await read()]).toEqual([null, null]);
+  await withKey(key.key).get('/v1/me');
+  const first = await vi.waitFor(async () => {
+    const at = await read();
+    expect(at).toMatch(/Z$/);
+    return at;
+  }, 10_000);
+  await withKey(key.key).get('/v1/me');
+  await withKey(key.key, world.processes.get('api')?.url).get('/v1/me');
+  expect(await read()).toBe(first);
 });
 
 describe('revoking', () => {
@@ -130,7 +228,7 @@ describe('revoking', () => {
   test('leaves a tenant an admin key, also when two are revoked at once', async () => {
     const rest = await tenant();
     const [first] = (await rest.get('/v1/keys')).body;
-    await make({ scopes: ['write'] }, rest);
+    await make({ scopes: ['operator'] }, rest);
     const dead = await make({ scopes: ['admin'], expires_at: '2999-01-01T00:00:00Z' }, rest);
     await world.query(`update api_keys set expires_at = now() where id = $1`, [dead.id]);
     const refused = await rest.delete(`/v1/keys/${first.id}`);
@@ -148,7 +246,7 @@ describe('revoking', () => {
     const lines = (await rest.get('/v1/events')).body;
     expect(lines).toMatchObject([
       { type: 'key_revoked', data: { id } },
-      { type: 'key_created', data: { id, scopes: ['read', 'write'], expires_at: null } },
+      { type: 'key_created', data: { id, scopes: ['agent'], agent_ids: null, expires_at: null } },
       { type: 'tenant_created', data: { tenant: rest.name } },
     ]);
     const actors = (await rest.get('/v1/audit')).body.items.map(({ actor }: { actor: string }) => actor);
@@ -162,15 +260,15 @@ describe('a repeated request', () => {
     rest.post('/v1/keys', body, idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey });
 
   test('for a key is the same request for 60 seconds, while that key is live', async () => {
-    const body = { name: unique('key'), scopes: ['read', 'write'] };
+    const body = { name: unique('key'), scopes: ['agent', 'operator'] };
     const answers = await Promise.all([
       key(body),
-      key({ ...body, scopes: ['write', 'read'] }),
-      key({ ...body, scopes: null }),
+      key({ ...body, scopes: ['operator', 'agent'] }),
+      key({ ...body, agent_ids: null }),
     ]);
     const [first, ...others] = answers.map((answer) => answer.body);
     expect(others).toEqual([first, first]);
-    expect((await key({ ...body, scopes: ['read'] })).body.id).not.toBe(first.id);
+    expect((await key({ ...body, scopes: ['auditor'] })).body.id).not.toBe(first.id);
     const lines = await world.query(`select 1 from audit where type = 'key_created' and detail->>'id' = $1`, [
       first.id,
     ]);

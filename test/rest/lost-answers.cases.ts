@@ -264,6 +264,24 @@ const governance: Case[] = [
     },
     answer: { is_enabled: true, disabled_at: null },
   },
+  {
+    route: '/v1/kill',
+    arrange: async (world) => {
+      const tool = await world.tool('killed', ok());
+      return { path: '/v1/kill', body: { scope: 'tool', tool }, count: lines('tool_killed', 'tool', tool) };
+    },
+    answer: { is_killed: true, stopped: 0, in_flight: 0 },
+    same: ['killed_at'],
+  },
+  {
+    route: '/v1/unkill',
+    arrange: async (world) => {
+      const tool = await world.tool('killed', ok());
+      await world.rest.post('/v1/kill', { scope: 'tool', tool });
+      return { path: '/v1/unkill', body: { scope: 'tool', tool }, count: lines('tool_unkilled', 'tool', tool) };
+    },
+    answer: { is_killed: false, killed_at: null },
+  },
 ];
 
 const event = (moment: object, headersOf: () => Record<string, string>): Case => ({
@@ -307,8 +325,34 @@ const account: Case[] = [
         count: ['select count(*)::int as n from api_keys where name = $1', name],
       };
     },
-    answer: { scopes: ['read', 'write'] },
+    answer: { scopes: ['agent'], agent_ids: null },
     same: ['id', 'key', 'created_at'],
+  },
+  {
+    route: '/v1/keys/:id/rotate',
+    status: 201,
+    arrange: async (world) => {
+      const { id } = (await world.rest.post('/v1/keys', { name: unique('key') })).body;
+      return {
+        path: `/v1/keys/${id}/rotate`,
+        body: { overlap_seconds: 60 },
+        count: ['select generation as n from api_keys where id = $1', id],
+      };
+    },
+    answer: { scopes: ['agent'] },
+    same: ['id', 'key', 'previous_valid_until'],
+  },
+  {
+    route: '/v1/settings',
+    arrange: async (world) => {
+      await world.rest.post('/v1/settings', { approval_ttl_seconds: 86_400 });
+      return {
+        path: '/v1/settings',
+        body: { approval_ttl_seconds: 600 },
+        count: [`select count(*)::int as n from audit where type = 'settings_changed'`],
+      };
+    },
+    answer: { default_deny: false, approval_ttl_seconds: 600 },
   },
   {
     route: '/v1/tenants',

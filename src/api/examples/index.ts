@@ -6,9 +6,11 @@ import { audit } from './audit.ts';
 import type { OperationExamples } from './example.ts';
 import { idempotency } from './idempotency.ts';
 import { keys } from './keys.ts';
+import { kill } from './kill.ts';
 import { leases } from './leases.ts';
 import { policies } from './policies.ts';
 import { runs } from './runs.ts';
+import { settings } from './settings.ts';
 import { tools } from './tools.ts';
 import { usage } from './usage.ts';
 
@@ -26,4 +28,6 @@ export const examples: OperationExamples = {
   ...usage,
   ...audit,
   ...keys,
+  ...kill,
+  ...settings,
 };

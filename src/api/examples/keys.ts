@@ -1,4 +1,4 @@
-import type { ApiKey, CreatedKey, CreatedTenant } from '../../contracts/key.ts';
+import type { ApiKey, CreatedKey, CreatedTenant, RotatedKey } from '../../contracts/key.ts';
 import { type OperationExamples, single } from './example.ts';
 import { asked_at, key_id as id, tenant } from './story.ts';
 
@@ -6,9 +6,11 @@ const shown = {
   id,
   name: 'ci',
   key_preview: 'once_live_…9f3a',
-  scopes: ['read', 'write'],
+  scopes: ['agent'],
+  agent_ids: ['billing-agent'],
   created_at: asked_at,
   expires_at: '2027-01-01T00:00:00.000Z',
+  last_used_at: asked_at,
 } satisfies ApiKey;
 
 export const keys: OperationExamples = {
@@ -17,10 +19,10 @@ export const keys: OperationExamples = {
     description:
       'The key is shown in this answer and never again. With the header `Idempotency-Key` a repeat gets the same key, so that a lost answer loses none.',
     body: {
-      simple: { summary: 'To read and write, for ever', value: { name: 'ci' } },
+      simple: { summary: 'For an agent, for ever', value: { name: 'ci', agent_ids: ['billing-agent'] } },
       narrow: {
-        summary: 'To read, for some time',
-        value: { name: 'dashboard', scopes: ['read'], expires_at: '2027-01-01T00:00:00Z' },
+        summary: 'To look after agents, for some time',
+        value: { name: 'on call', scopes: ['operator'], expires_at: '2027-01-01T00:00:00Z' },
       },
     },
     answers: { 201: single('Made', { ...shown, key: 'once_live_…' } satisfies CreatedKey) },
@@ -29,6 +31,23 @@ export const keys: OperationExamples = {
     id: 'listKeys',
     description: 'Expired ones are among them; what a key was is not shown again.',
     answers: { 200: single('One key', [shown]) },
+  },
+  'patch /v1/keys/:id': {
+    id: 'changeKey',
+    description: 'What is left out stays as it is. Scopes and agents never change: make another key.',
+    parameters: { id },
+    body: single('Another end', { expires_at: '2027-01-01T00:00:00Z' }),
+    answers: { 200: single('Changed', shown) },
+  },
+  'post /v1/keys/:id/rotate': {
+    id: 'rotateKey',
+    description:
+      'The id stays, the secret is another; it is shown in this answer and never again. Without an overlap everything the key was before ends at once (in other processes of the API within two seconds). A repeat within a minute, or within a day under one `Idempotency-Key`, gets the same key.',
+    parameters: { id },
+    body: single('Both open for an hour', { overlap_seconds: 3600 }),
+    answers: {
+      201: single('Rotated', { ...shown, key: 'once_live_…', previous_valid_until: asked_at } satisfies RotatedKey),
+    },
   },
   'delete /v1/keys/:id': {
     id: 'revokeKey',

@@ -12,5 +12,6 @@ export const extras: Partial<Record<RefusalCode, Readonly<Record<string, unknown
   unknown_tools: { tools: ['stripe.refund'] },
   action_not_in_doubt: { status: 'executed' },
   approval_decided: { status: 'approved' },
+  agent_not_permitted: { agent_id },
   duplicate_blocked: { first_seen_at: asked_at },
 };

@@ -3,7 +3,6 @@ import type { ZodOpenApiOperationObject, ZodOpenApiParameters, ZodOpenApiRespons
 import type { NamedExamples, OperationExample } from '../examples/example.ts';
 import { examples } from '../examples/index.ts';
 import type { Route } from '../route.ts';
-import { scopeOf } from '../scope.ts';
 import { isOptional } from '../validation.ts';
 import { answerHeadersOf } from './headers.ts';
 import { refusedOf } from './refused.ts';
@@ -14,7 +13,7 @@ export const nameOf = ({ method, path }: Pick<Route, 'method' | 'path'>): string
 /** What the document says of one route. */
 export function operationOf(route: Route): ZodOpenApiOperationObject {
   const example = examples[nameOf(route)];
-  const scope = `Needs a key with the scope \`${scopeOf(route)}\`.`;
+  const scope = `Needs a key with ${route.needs.map((name) => `\`${name}\``).join(' or ')} among its scopes${route.needs.includes('admin') ? '' : ' (`admin` may do everything)'}.`;
   return {
     ...(example && { operationId: example.id }),
     summary: route.summary,

@@ -4,7 +4,6 @@ import { type RefusalCode, refusals } from '../../contracts/errors.ts';
 import { detailOf, internal } from '../errors.ts';
 import { extras } from '../examples/refusals.ts';
 import type { Route } from '../route.ts';
-import { scopeOf } from '../scope.ts';
 import { answerHeadersOf, requestId, retryAfter } from './headers.ts';
 import { invalidExamplesOf } from './invalid.ts';
 
@@ -13,6 +12,7 @@ const everywhere: readonly RefusalCode[] = [
   'invalid_api_key',
   'api_key_disabled',
   'insufficient_scope',
+  'agent_not_permitted',
   'rate_limited',
   'unavailable',
   'outcome_unknown',
@@ -86,7 +86,7 @@ export const codesOf = (route: Route): ReadonlySet<RefusalCode> =>
   ]);
 
 function refusedBy(code: RefusalCode, route: Route): Refused {
-  const detail = detailOf(code, code === 'insufficient_scope' ? { scope: scopeOf(route) } : extras[code]);
+  const detail = detailOf(code, code === 'insufficient_scope' ? { needs: route.needs } : extras[code]);
   return { name: code, shape: typeof detail === 'string' ? Plain : Told, detail };
 }
 

@@ -13,8 +13,10 @@ import { AgentId, limit, RunId, text } from '../../contracts/common.ts';
 import { Lease } from '../../contracts/lease.ts';
 import { Cursor } from '../../contracts/page.ts';
 import type { GovernedCall } from '../../engine/action/call.ts';
+import { mayActFor } from '../bound.ts';
 import { idempotencyKeyOf } from '../idempotency-key.ts';
 import { Reply, type RouteInput, route } from '../route.ts';
+import { acting, following, operating } from '../scope.ts';
 import { parsePart, ValidationError } from '../validation.ts';
 
 const tag = 'actions';
@@ -30,14 +32,16 @@ const run = route({
   path: '/v1/ai/run',
   summary: 'Make a governed call of a tool, or several in a row under one key, at most once',
   tag,
+  needs: acting,
+  bound: 'free',
   body: RunBody,
   answer: RunAnswer,
   otherwise: { 202: 'Not over yet: decision is pending' },
   refusals: ['tool_not_found', 'idempotency_mismatch'],
-  handle: async ({ tenant, actor, plan, body, header, signal }, { actions, leases }) => {
+  handle: async ({ tenant, actor, agents, plan, body, header, signal }, { actions, leases }) => {
     const inHeader = idempotencyKeyOf(header);
     // A run has its key in the body; one in the header as well is looked at and does nothing.
-    if (isAgentRun(body)) return await leases.run({ tenant, actor, plan }, body);
+    if (isAgentRun(body)) return await leases.run({ tenant, actor, agents, plan }, body);
     const answer = await actions.run({ ...callOf({ tenant, actor, body, header }, inHeader), signal });
     return new Reply(answer, { status: answer.decision === 'pending' ? 202 : 200 });
   },
@@ -48,10 +52,16 @@ const get = route({
   path: '/v1/actions/:action_id',
   summary: 'One action with its attempts',
   tag,
+  needs: following,
+  bound: 'own',
   params: ById,
   answer: Action,
   refusals: ['action_not_found'],
-  handle: ({ tenant, params }, { actions }) => actions.get(tenant, params.action_id),
+  handle: async ({ tenant, agents, params }, { actions }) => {
+    const action = await actions.get(tenant, params.action_id);
+    mayActFor(agents, action.agent_id);
+    return action;
+  },
 });
 
 const list = route({
@@ -59,6 +69,8 @@ const list = route({
   path: '/v1/actions',
   summary: 'Actions, the latest first',
   tag,
+  needs: following,
+  bound: 'own',
   query: z.object({
     status: ActionStatus.optional(),
     agent_id: AgentId.optional(),
@@ -66,8 +78,8 @@ const list = route({
     cursor: Cursor.optional(),
   }),
   answer: ActionList,
-  handle: ({ tenant, query: { status, agent_id: agentId, limit, cursor: position } }, { actions }) =>
-    actions.list(tenant, { status, agentId, position, limit }),
+  handle: ({ tenant, agents, query: { status, agent_id: agentId, limit, cursor: position } }, { actions }) =>
+    actions.list(tenant, { status, agentId, agents, position, limit }),
 });
 
 const resolve = route({
@@ -75,12 +87,16 @@ const resolve = route({
   path: '/v1/actions/:action_id/resolve',
   summary: 'Say what became of an action in doubt',
   tag,
+  needs: operating,
+  bound: 'own',
   params: ById,
   body: ResolveRequest,
   answer: Action,
   refusals: ['action_not_found', 'action_not_in_doubt'],
-  handle: ({ tenant, actor, params, body }, { actions }) =>
-    actions.resolve(tenant, params.action_id, { ...body, actor }),
+  handle: async ({ tenant, actor, agents, params, body }, { actions }) => {
+    if (agents !== null) mayActFor(agents, (await actions.get(tenant, params.action_id)).agent_id);
+    return await actions.resolve(tenant, params.action_id, { ...body, actor });
+  },
 });
 
 export const actions = [run, list, get, resolve];

@@ -9,6 +9,7 @@ import {
 } from '../../contracts/agent.ts';
 import { AgentId, limit } from '../../contracts/common.ts';
 import { route } from '../route.ts';
+import { operating, watching } from '../scope.ts';
 
 const tag = 'agents';
 const ById = z.object({ agent_id: AgentId });
@@ -18,6 +19,8 @@ const disable = route({
   path: '/v1/agents/:agent_id/disable',
   summary: 'Stop an agent: from the answer on, no call of it leaves',
   tag,
+  needs: operating,
+  bound: 'own',
   params: ById,
   body: SwitchRequest,
   answer: DisableAnswer,
@@ -30,6 +33,8 @@ const enable = route({
   path: '/v1/agents/:agent_id/enable',
   summary: 'Let an agent call again',
   tag,
+  needs: operating,
+  bound: 'own',
   params: ById,
   body: SwitchRequest,
   answer: AgentStatus,
@@ -42,6 +47,8 @@ const logs = route({
   path: '/v1/agents/:agent_id/logs',
   summary: "What was decided about an agent's calls, the latest first",
   tag,
+  needs: watching,
+  bound: 'own',
   params: ById,
   query: z.object({ limit: limit(500, 100) }),
   answer: z.array(AgentLog),
@@ -53,6 +60,8 @@ const metrics = route({
   path: '/v1/agents/:agent_id/metrics',
   summary: 'What an agent did in the last hour, day or week',
   tag,
+  needs: watching,
+  bound: 'own',
   params: ById,
   query: z.object({ period: MetricsPeriod.default('day') }),
   answer: AgentMetrics,

@@ -1,6 +1,7 @@
 import { AuditItem, AuditList, AuditQuery } from '../../contracts/audit.ts';
 import { asCsv, asNdjson } from '../formats.ts';
 import { route, Streamed } from '../route.ts';
+import { watching } from '../scope.ts';
 
 const columns = AuditItem.keyof().options;
 
@@ -9,10 +10,13 @@ const list = route({
   path: '/v1/audit',
   summary: 'The audit trail, the latest first: in pages, or whole as a stream',
   tag: 'audit',
+  needs: watching,
+  bound: 'own',
   query: AuditQuery,
   answer: AuditList,
   streams: { 'application/x-ndjson': 'One line of the trail a line', 'text/csv': 'RFC 4180, with a header' },
-  handle: async ({ tenant, query: { limit, cursor, format, ...filter } }, { stores }) => {
+  handle: async ({ tenant, agents, query: { limit, cursor, format, ...asked } }, { stores }) => {
+    const filter = { ...asked, agents };
     if (format === 'json') return await stores.audit.page(tenant, filter, limit, cursor);
     const pages = stores.audit.export(tenant, filter);
     const headers = { 'Content-Disposition': `attachment; filename="audit.${format}"` };

@@ -2,6 +2,7 @@ import { CheckLockAnswer, CheckLockRequest } from '../../contracts/check-lock.ts
 import { Owner } from '../../contracts/common.ts';
 import { detailOf } from '../errors.ts';
 import { Reply, route } from '../route.ts';
+import { acting } from '../scope.ts';
 import { parsePart } from '../validation.ts';
 
 export const checkLock = route({
@@ -9,6 +10,8 @@ export const checkLock = route({
   path: '/v1/check-lock',
   summary: 'Take a key, or hear that it is taken',
   tag: 'idempotency',
+  needs: acting,
+  bound: 'free',
   body: CheckLockRequest,
   answer: CheckLockAnswer,
   refusals: ['duplicate_blocked'],

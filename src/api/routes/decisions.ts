@@ -2,8 +2,10 @@ import { z } from 'zod';
 import { AgentId, text } from '../../contracts/common.ts';
 import { Explanation, SimulateRequest, Simulation } from '../../contracts/decision.ts';
 import { Refusal } from '../../contracts/errors.ts';
+import { mayActFor } from '../bound.ts';
 import { checkConditions } from '../conditions.ts';
 import { route } from '../route.ts';
+import { watching } from '../scope.ts';
 
 const tag = 'policies';
 
@@ -12,7 +14,8 @@ const simulate = route({
   path: '/v1/policies/:agent_id/simulate',
   summary: 'Try a policy on a call, or on the decisions of the last days, without making any',
   tag,
-  scope: 'read',
+  needs: watching,
+  bound: 'own',
   params: z.object({ agent_id: AgentId }),
   body: SimulateRequest,
   answer: Simulation,
@@ -32,10 +35,16 @@ const explain = route({
   path: '/v1/decisions/:action_id/explain',
   summary: 'Why a call was allowed or blocked',
   tag,
+  needs: watching,
+  bound: 'own',
   params: z.object({ action_id: text(128) }),
   answer: Explanation,
   refusals: ['decision_not_found'],
-  handle: ({ tenant, params }, { decisions }) => decisions.explain(tenant, params.action_id),
+  handle: async ({ tenant, agents, params }, { decisions }) => {
+    const explanation = await decisions.explain(tenant, params.action_id);
+    mayActFor(agents, explanation.agent_id);
+    return explanation;
+  },
 });
 
 export const decisions = [simulate, explain];

@@ -7,9 +7,11 @@ import { audit } from './audit.ts';
 import { checkLock } from './check-lock.ts';
 import { decisions } from './decisions.ts';
 import { keys } from './keys.ts';
+import { kills } from './kill.ts';
 import { leases } from './leases.ts';
 import { policies } from './policies.ts';
 import { runs } from './runs.ts';
+import { settings } from './settings.ts';
 import { tools } from './tools.ts';
 import { usages } from './usage.ts';
 
@@ -24,8 +26,10 @@ export const routes: readonly Route[] = [
   ...approvals,
   ...runs,
   ...agents,
+  ...kills,
   ...account,
   ...usages,
   ...audit,
   ...keys,
+  ...settings,
 ];

@@ -1,14 +1,24 @@
 import { z } from 'zod';
 import { text } from '../../contracts/common.ts';
 import { Refusal } from '../../contracts/errors.ts';
-import { ApiKey, CreatedKey, CreatedTenant, KeyRequest, RevokedKey, TenantRequest } from '../../contracts/key.ts';
+import {
+  ApiKey,
+  CreatedKey,
+  CreatedTenant,
+  KeyChange,
+  KeyRequest,
+  KeyRotation,
+  RevokedKey,
+  RotatedKey,
+  TenantRequest,
+} from '../../contracts/key.ts';
 import { DEFAULT_TENANT } from '../../contracts/tenant.ts';
 import { idempotencyKeyOf } from '../idempotency-key.ts';
 import { Reply, type RouteInput, route } from '../route.ts';
+import { administering, watching } from '../scope.ts';
 import { ValidationError } from '../validation.ts';
 
 const tag = 'keys';
-const scope = 'admin';
 
 /** What holds a key is kept by nobody on its way. */
 const headers = { 'Cache-Control': 'no-store' };
@@ -28,7 +38,8 @@ const create = route({
   path: '/v1/keys',
   summary: 'Make an API key',
   tag,
-  scope,
+  needs: administering,
+  bound: 'refused',
   body: KeyRequest,
   status: 201,
   answer: CreatedKey,
@@ -37,10 +48,54 @@ const create = route({
     const issued = await stores.issuance.key(askerOf(input), input.body);
     if (issued.kind === 'issued') return new Reply(issued.key, { headers });
     if (issued.kind === 'idempotency_mismatch') throw new Refusal(issued.kind);
-    const msg = 'Input should be a moment in the future';
-    throw new ValidationError([
-      { type: 'value_error', loc: ['body', 'expires_at'], msg, input: input.body.expires_at },
-    ]);
+    throw isPast(input.body.expires_at);
+  },
+});
+
+const isPast = (input: string | undefined) =>
+  new ValidationError([
+    { type: 'value_error', loc: ['body', 'expires_at'], msg: 'Input should be a moment in the future', input },
+  ]);
+
+const ById = z.object({ id: text(128) });
+
+const change = route({
+  method: 'patch',
+  path: '/v1/keys/:id',
+  summary: 'Change the name or the end of an API key',
+  tag,
+  needs: administering,
+  bound: 'refused',
+  params: ById,
+  body: KeyChange,
+  answer: ApiKey,
+  refusals: ['key_not_found'],
+  handle: async ({ tenant, actor, params: { id }, body }, { stores }) => {
+    const changed = await stores.keys.change(tenant, id, body, actor);
+    if (changed.kind === 'changed') return changed.key;
+    if (changed.kind === 'expired') throw isPast(body.expires_at);
+    throw new Refusal(changed.kind);
+  },
+});
+
+const rotate = route({
+  method: 'post',
+  path: '/v1/keys/:id/rotate',
+  summary: 'Give an API key its next secret; what it was opens until the overlap ends',
+  tag,
+  needs: administering,
+  bound: 'refused',
+  params: ById,
+  body: KeyRotation.optional(),
+  status: 201,
+  answer: RotatedKey,
+  refusals: ['key_not_found', 'idempotency_mismatch'],
+  handle: async (input, { stores, authenticator }) => {
+    const { params, body = {} } = input;
+    const rotated = await stores.keyRotations.rotate(askerOf(input), params.id, body.overlap_seconds ?? 0);
+    if (rotated.kind !== 'rotated') throw new Refusal(rotated.kind);
+    authenticator.reread(params.id);
+    return new Reply(rotated.key, { headers });
   },
 });
 
@@ -49,7 +104,8 @@ const list = route({
   path: '/v1/keys',
   summary: 'The API keys that are not revoked',
   tag,
-  scope,
+  needs: watching,
+  bound: 'refused',
   answer: z.array(ApiKey),
   handle: ({ tenant }, { stores }) => stores.keys.list(tenant),
 });
@@ -59,8 +115,9 @@ const revoke = route({
   path: '/v1/keys/:id',
   summary: 'Revoke an API key',
   tag,
-  scope,
-  params: z.object({ id: text(128) }),
+  needs: administering,
+  bound: 'refused',
+  params: ById,
   answer: RevokedKey,
   refusals: ['key_not_found', 'last_admin_key'],
   handle: async ({ tenant, actor, params: { id } }, { stores, authenticator }) => {
@@ -76,7 +133,8 @@ const createTenant = route({
   path: '/v1/tenants',
   summary: 'Make a tenant with its first API key; for the operator',
   tag,
-  scope,
+  needs: administering,
+  bound: 'refused',
   body: TenantRequest,
   status: 201,
   answer: CreatedTenant,
@@ -89,4 +147,4 @@ const createTenant = route({
   },
 });
 
-export const keys = [create, list, revoke, createTenant];
+export const keys = [create, list, change, rotate, revoke, createTenant];

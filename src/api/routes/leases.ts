@@ -12,6 +12,7 @@ import {
   LeaseState,
 } from '../../contracts/lease.ts';
 import { type RouteInput, route } from '../route.ts';
+import { acting, following } from '../scope.ts';
 
 const tag = 'leases';
 const refusals = ['lease_not_found', 'lease_mismatch', 'lease_not_active'] as const;
@@ -20,10 +21,12 @@ const ByKey = z.object({ key: Key });
 const caller = ({
   tenant,
   actor,
+  agents,
   plan,
-}: Pick<RouteInput<undefined, undefined, undefined>, 'tenant' | 'actor' | 'plan'>) => ({
+}: Pick<RouteInput<undefined, undefined, undefined>, 'tenant' | 'actor' | 'agents' | 'plan'>) => ({
   tenant,
   actor,
+  agents,
   plan,
 });
 
@@ -32,6 +35,8 @@ const acquire = route({
   path: '/v1/ai/lease',
   summary: 'Acquire a lease, or hear who is ahead',
   tag,
+  needs: acting,
+  bound: 'own',
   body: LeaseRequest,
   answer: Lease,
   handle: (input, { leases }) => leases.lease(caller(input), input.body),
@@ -42,6 +47,8 @@ const extend = route({
   path: '/v1/ai/extend',
   summary: 'Renew a lease before it runs out',
   tag,
+  needs: acting,
+  bound: 'own',
   body: ExtendRequest,
   answer: ExtendAnswer,
   refusals,
@@ -53,6 +60,8 @@ const complete = route({
   path: '/v1/ai/complete',
   summary: 'End a lease with a result',
   tag,
+  needs: acting,
+  bound: 'own',
   body: CompleteRequest,
   answer: LeaseState,
   refusals,
@@ -64,6 +73,8 @@ const fail = route({
   path: '/v1/ai/fail',
   summary: 'End a lease with an error',
   tag,
+  needs: acting,
+  bound: 'own',
   body: FailRequest,
   answer: LeaseState,
   refusals,
@@ -75,6 +86,8 @@ const cancel = route({
   path: '/v1/ai/cancel',
   summary: 'Give a lease back, so that others may acquire it',
   tag,
+  needs: acting,
+  bound: 'own',
   body: CancelRequest,
   answer: LeaseState,
   refusals,
@@ -86,6 +99,8 @@ const status = route({
   path: '/v1/ai/status',
   summary: 'How a lease stands',
   tag,
+  needs: following,
+  bound: 'own',
   query: ByKey,
   answer: LeaseState,
   refusals: ['lease_not_found'],
@@ -97,6 +112,8 @@ const result = route({
   path: '/v1/ai/result',
   summary: 'What a lease ended with',
   tag,
+  needs: following,
+  bound: 'own',
   query: ByKey,
   answer: LeaseResult,
   refusals: ['lease_not_found'],

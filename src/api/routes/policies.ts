@@ -6,6 +6,7 @@ import { policyFrom } from '../../domain/templates.ts';
 import { checkConditions } from '../conditions.ts';
 import type { ApiDeps } from '../deps.ts';
 import { type RouteInput, route } from '../route.ts';
+import { operating, watching } from '../scope.ts';
 import { ValidationError } from '../validation.ts';
 
 const tag = 'policies';
@@ -16,6 +17,8 @@ const save = route({
   path: '/v1/policies/:agent_id',
   summary: "Create or replace an agent's policy",
   tag,
+  needs: operating,
+  bound: 'own',
   params: ByAgent,
   body: PolicyRequest,
   answer: PolicyAnswer,
@@ -32,6 +35,8 @@ const fromTemplate = route({
   path: '/v1/policies/:agent_id/from-template',
   summary: "Create or replace an agent's policy by a template",
   tag,
+  needs: operating,
+  bound: 'own',
   params: ByAgent,
   body: TemplateRequest,
   answer: PolicyAnswer,
@@ -48,8 +53,10 @@ const list = route({
   path: '/v1/policies',
   summary: 'The policy in force of every agent',
   tag,
+  needs: watching,
+  bound: 'own',
   answer: z.array(PolicyAnswer),
-  handle: ({ tenant }, { stores }) => stores.policies.list(tenant),
+  handle: ({ tenant, agents }, { stores }) => stores.policies.list(tenant, agents),
 });
 
 const get = route({
@@ -57,6 +64,8 @@ const get = route({
   path: '/v1/policies/:agent_id',
   summary: "An agent's policy in force",
   tag,
+  needs: watching,
+  bound: 'own',
   params: ByAgent,
   answer: PolicyAnswer,
   refusals: ['policy_not_found'],

@@ -4,6 +4,7 @@ import { Refusal } from '../../contracts/errors.ts';
 import { EventAnswer, EventRequest, FeedEvent, RunList, RunTimeline } from '../../contracts/run.ts';
 import { idempotencyKeyOf } from '../idempotency-key.ts';
 import { route } from '../route.ts';
+import { acting, following } from '../scope.ts';
 
 const tag = 'runs';
 
@@ -12,11 +13,16 @@ const append = route({
   path: '/v1/events',
   summary: "Add an event to a run's timeline",
   tag,
+  needs: acting,
+  bound: 'own',
   body: EventRequest,
   answer: EventAnswer,
   refusals: ['idempotency_mismatch'],
-  handle: async ({ tenant, body, header }, { stores }) => {
-    const appended = await stores.runs.append(tenant, body, idempotencyKeyOf(header));
+  handle: async ({ tenant, agents, body, header }, { stores }) => {
+    // Of a key that speaks for one agent, it is that agent's.
+    const [only, ...others] = agents ?? [];
+    const event = others.length === 0 && only !== undefined ? { ...body, agent_id: only } : body;
+    const appended = await stores.runs.append(tenant, event, idempotencyKeyOf(header));
     if (appended.kind === 'idempotency_mismatch') throw new Refusal(appended.kind);
     return { ok: true as const, event_id: appended.id, run_id: body.run_id };
   },
@@ -30,9 +36,11 @@ const feed = route({
   path: '/v1/events',
   summary: 'What happened besides governed calls, the latest first',
   tag,
+  needs: following,
+  bound: 'own',
   query: z.object({ limit: limit(500, 50), offset: offset(MAX_FEED_OFFSET) }),
   answer: z.array(FeedEvent),
-  handle: ({ tenant, query }, { stores }) => stores.feed.list(tenant, query),
+  handle: ({ tenant, agents, query }, { stores }) => stores.feed.list(tenant, agents, query),
 });
 
 const list = route({
@@ -40,9 +48,11 @@ const list = route({
   path: '/v1/runs',
   summary: 'Runs, the latest first',
   tag,
+  needs: following,
+  bound: 'own',
   query: z.object({ limit: limit(500, 50), offset: Offset, q: text(256, 0).default('') }),
   answer: RunList,
-  handle: ({ tenant, query: { q, ...page } }, { stores }) => stores.runs.list(tenant, q, page),
+  handle: ({ tenant, agents, query: { q, ...page } }, { stores }) => stores.runs.list(tenant, agents, q, page),
 });
 
 const timeline = route({
@@ -50,12 +60,14 @@ const timeline = route({
   path: '/v1/runs/:run_id',
   summary: "A run's timeline",
   tag,
+  needs: following,
+  bound: 'own',
   params: z.object({ run_id: RunId }),
   query: z.object({ limit: limit(2000, 200), offset: Offset }),
   answer: RunTimeline,
   refusals: ['run_not_found'],
-  handle: async ({ tenant, params, query }, { stores }) => {
-    const found = await stores.runs.timeline(tenant, params.run_id, query);
+  handle: async ({ tenant, agents, params, query }, { stores }) => {
+    const found = await stores.runs.timeline(tenant, agents, params.run_id, query);
     if (found === undefined) throw new Refusal('run_not_found', { run_id: params.run_id });
     return found;
   },

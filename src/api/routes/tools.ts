@@ -12,7 +12,9 @@ import {
   ToolRequest,
 } from '../../contracts/tool.ts';
 import type { TargetGuard } from '../../dispatch/guard.ts';
+import { onlyOwnScope, scopesOf } from '../bound.ts';
 import { Reply, route } from '../route.ts';
+import { following, operating } from '../scope.ts';
 import { ValidationError } from '../validation.ts';
 
 const tag = 'tools';
@@ -26,9 +28,12 @@ const save = route({
   path: '/v1/tools',
   summary: 'Register a tool, or replace it',
   tag,
+  needs: operating,
+  bound: 'own',
   body: ToolRequest,
   answer: Tool,
-  handle: async ({ tenant, actor, body }, { stores, guard }) => {
+  handle: async ({ tenant, actor, agents, body }, { stores, guard }) => {
+    onlyOwnScope(agents, body.scope_id ?? 'global');
     mayBeCalled(guard, 'url', body.url);
     mayBeCalled(guard, 'status_url', body.status_url);
     const saved = await stores.tools.save(tenant, body, actor);
@@ -43,10 +48,12 @@ const list = route({
   path: '/v1/tools',
   summary: 'The tools of a scope, or of all',
   tag,
+  needs: following,
+  bound: 'own',
   query: InScopeOrAll,
   answer: z.array(Tool),
-  handle: ({ tenant, query }, { stores }) =>
-    stores.tools.list(tenant, query.scope_id === 'all' ? undefined : query.scope_id),
+  handle: ({ tenant, agents, query }, { stores }) =>
+    stores.tools.list(tenant, query.scope_id === 'all' ? scopesOf(agents) : [query.scope_id]),
 });
 
 const get = route({
@@ -54,6 +61,8 @@ const get = route({
   path: '/v1/tools/:name',
   summary: 'One tool',
   tag,
+  needs: following,
+  bound: 'own',
   params: ByName,
   query: InScope,
   answer: Tool,
@@ -70,12 +79,15 @@ const toggle = route({
   path: '/v1/tools/:name/toggle',
   summary: 'Enable or disable a tool',
   tag,
+  needs: operating,
+  bound: 'own',
   params: ByName,
   query: InScope,
   body: ToggleRequest,
   answer: ToggleAnswer,
   refusals,
-  handle: async ({ tenant, actor, params: { name }, query, body: { enabled } }, { stores }) => {
+  handle: async ({ tenant, actor, agents, params: { name }, query, body: { enabled } }, { stores }) => {
+    onlyOwnScope(agents, query.scope_id);
     const found = await stores.tools.toggle(tenant, name, query.scope_id, enabled, actor);
     if (!found) throw new Refusal('tool_not_found', { tool: name });
     return { name, enabled };
@@ -87,11 +99,14 @@ const remove = route({
   path: '/v1/tools/:name',
   summary: 'Delete a tool',
   tag,
+  needs: operating,
+  bound: 'own',
   params: ByName,
   query: InScope,
   answer: DeleteToolAnswer,
   refusals,
-  handle: async ({ tenant, actor, params: { name }, query: { scope_id } }, { stores }) => {
+  handle: async ({ tenant, actor, agents, params: { name }, query: { scope_id } }, { stores }) => {
+    onlyOwnScope(agents, scope_id);
     const found = await stores.tools.remove(tenant, name, scope_id, actor);
     if (!found) throw new Refusal('tool_not_found', { tool: name });
     return { ok: true as const, deleted: name, scope_id };
@@ -103,12 +118,15 @@ const rotate = route({
   path: '/v1/tools/:name/rotate-secret',
   summary: 'Give a tool its next secret; both sign until the overlap ends',
   tag,
+  needs: operating,
+  bound: 'own',
   params: ByName,
   query: InScope,
   body: RotateRequest.optional(),
   answer: RotatedSecret,
   refusals,
-  handle: async ({ tenant, actor, params: { name }, query: { scope_id }, body = {} }, { stores }) => {
+  handle: async ({ tenant, actor, agents, params: { name }, query: { scope_id }, body = {} }, { stores }) => {
+    onlyOwnScope(agents, scope_id);
     const rotated = await stores.rotations.rotate(tenant, name, scope_id, body, actor);
     if (rotated === undefined) throw new Refusal('tool_not_found', { tool: name });
     return new Reply(rotated, { headers: { 'Cache-Control': 'no-store' } });

@@ -3,6 +3,7 @@ import { DayMetrics, DayRange, MeterName, Usage, UsageAll } from '../../contract
 import type { Plan } from '../../domain/plan.ts';
 import { read } from '../../domain/usage.ts';
 import { Reply, route } from '../route.ts';
+import { following, watching } from '../scope.ts';
 
 const tag = 'usage';
 
@@ -14,6 +15,8 @@ const usage = route({
   path: '/v1/usage',
   summary: 'What this month has used of one meter',
   tag,
+  needs: following,
+  bound: 'free',
   query: z.object({ kind: MeterName.default('make') }),
   answer: Usage,
   handle: async ({ tenant, plan, query: { kind } }, { stores }) => {
@@ -27,6 +30,8 @@ const usageAll = route({
   path: '/v1/usage/all',
   summary: 'What this month has used of both meters',
   tag,
+  needs: following,
+  bound: 'free',
   answer: UsageAll,
   handle: async ({ tenant, plan }, { stores }) => {
     const { month, counts } = await stores.usage.thisMonth(tenant);
@@ -41,6 +46,8 @@ const metrics = route({
   path: '/v1/metrics',
   summary: 'What was counted on each day, in UTC',
   tag,
+  needs: watching,
+  bound: 'free',
   query: DayRange,
   answer: z.array(DayMetrics),
   handle: ({ tenant, query }, { stores }) => stores.usage.days(tenant, query),

@@ -50,7 +50,7 @@ export function createActions(deps: ActionEngineDeps) {
     `${uiUrl}/namespaces/${client.options.namespace}/workflows/${encodeURIComponent(workflowId)}`;
 
   /** The remembered outcome, where there is one: no workflow is needed to say it again. */
-  async function replay(call: IdentifiedCall, { previous, agentEnabled }: Recalled): Promise<ActionAnswer | undefined> {
+  async function replay(call: IdentifiedCall, { previous, stopped }: Recalled): Promise<ActionAnswer | undefined> {
     if (previous === undefined) return undefined;
     if (call.explicit && isCurrent(previous) && !sameCall(call, previous)) throw new Refusal('idempotency_mismatch');
     // Who waits for a person is told so, unless it says that it wants to wait for the outcome.
@@ -60,7 +60,7 @@ export function createActions(deps: ActionEngineDeps) {
       (await isThere(call.tenant, previous))
     )
       return answerOf(previous);
-    if (!agentEnabled || !(previous.remembered || previous.status === 'in_doubt')) return undefined;
+    if (stopped || !(previous.remembered || previous.status === 'in_doubt')) return undefined;
     return await repeat(call, answerOf(previous));
   }
 

@@ -23,8 +23,8 @@ export const createDenials = ({ actions, admissions, metrics }: DenialDeps) => (
   async recall(call: IdentifiedCall): Promise<{ recalled: Recalled; facts: Facts | undefined }> {
     try {
       const facts = await admissions.facts(call);
-      const { agentEnabled, previous, tool } = facts;
-      return { recalled: { agentEnabled, previous, dedupTtl: tool?.dedupTtl ?? null }, facts };
+      const { killed, agentEnabled, previous, tool } = facts;
+      return { recalled: { stopped: killed || !agentEnabled, previous, dedupTtl: tool?.dedupTtl ?? null }, facts };
     } catch (error) {
       if (isDatabaseUnavailable(error)) throw error;
       return { recalled: await actions.recall(call.tenant, call), facts: undefined };
