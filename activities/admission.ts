@@ -1,4 +1,5 @@
-import { type ActionAnswer, ActionRequest } from '../src/contracts/action.ts';
+import { type ActionAnswer, ActionRequest, type Lane } from '../src/contracts/action.ts';
+import type { Lanes } from '../src/dispatch/lanes.ts';
 import { type ActionRecord, answerOf, asRepeat, whereToLook } from '../src/domain/action.ts';
 import { denialOf, type Facts, type Ruling, rule } from '../src/domain/admission.ts';
 import { fingerprint } from '../src/domain/fingerprint.ts';
@@ -22,7 +23,7 @@ type DescribedAction = Omit<NewAction, 'argsHash'>;
 
 export type Admission =
   /** Go on; an attempt may take this long. */
-  | { readonly kind: 'call'; readonly tenant: string; readonly timeoutMs: number }
+  | { readonly kind: 'call'; readonly tenant: string; readonly timeoutMs: number; readonly lane?: Lane }
   /** It is over; `told`: it was before this was asked, and whoever waited has heard of it. */
   | { readonly kind: 'answer'; readonly answer: ActionAnswer; readonly told?: true }
   /** Wait for a person. */
@@ -47,10 +48,14 @@ export interface AdmissionDeps {
   readonly admissions: ReturnType<typeof createAdmissions>;
   readonly metrics: Pick<Metrics, 'decided'>;
   readonly outcomes: Telling;
+  readonly lanes: Pick<Lanes, 'choose'>;
 }
 
 /** The step before the call: policy, budget hold and audit line, all in one transaction (docs/adr/0002). */
-export const createAdmissionActivities = ({ admissions, metrics, outcomes }: AdmissionDeps) => {
+export const createAdmissionActivities = ({ admissions, metrics, outcomes, lanes }: AdmissionDeps) => {
+  const placed = (admission: Admission, { tenant, tool, actionId }: DescribedAction): Admission =>
+    admission.kind === 'call' ? { ...admission, lane: lanes.choose(tenant, tool, actionId) } : admission;
+
   async function ruleOn(described: DescribedAction): Promise<Admission> {
     const action = { ...described, argsHash: fingerprint(described.args) };
     const { ruling, facts, orphan } = await admissions.admit(action, (known) => rule(action, known));
@@ -109,7 +114,7 @@ export const createAdmissionActivities = ({ admissions, metrics, outcomes }: Adm
     /** Rules on the action and keeps the ruling; asked again for the same action, it says the same. */
     async admit(request: unknown, identity: ActionIdentity): Promise<Admission> {
       const described = describe(request, identity);
-      const admission = 'kind' in described ? described : await settled(described);
+      const admission = 'kind' in described ? described : placed(await settled(described), described);
       const { workflowId, actionId } = identity;
       if (admission.kind === 'refused')
         outcomes.tell({ workflowId, actionId, outcome: { kind: 'refused', code: admission.code } });

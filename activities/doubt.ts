@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type ActionAnswer, Resolution } from '../src/contracts/action.ts';
 import { JsonObject, optional } from '../src/contracts/common.ts';
+import type { Lanes } from '../src/dispatch/lanes.ts';
 import type { Sender } from '../src/dispatch/send.ts';
 import { type ActionRecord, answerOf } from '../src/domain/action.ts';
 import { resolved } from '../src/domain/settlement.ts';
@@ -30,6 +31,7 @@ export interface DoubtDeps {
   readonly actions: ReturnType<typeof createActions>;
   readonly sender: Sender;
   readonly outcomes: Telling;
+  readonly lanes: Pick<Lanes, 'enter'>;
 }
 
 export interface InDoubt {
@@ -49,7 +51,7 @@ export type Resolved =
     };
 
 /** The steps of an action whose outcome is not known. */
-export function createDoubtActivities({ claims, settlements, actions, sender, outcomes }: DoubtDeps) {
+export function createDoubtActivities({ claims, settlements, actions, sender, outcomes, lanes }: DoubtDeps) {
   const find = async ({ tenant, actionId }: InDoubt) => {
     const action = await actions.find(tenant, actionId);
     if (action === undefined) throw new Error(`action ${actionId} is not in the store`);
@@ -62,7 +64,11 @@ export function createDoubtActivities({ claims, settlements, actions, sender, ou
     const url = new URL(tool.statusUrl);
     url.searchParams.set('idempotency_key', inDoubt.actionId);
     const headers = headersOf(action, tool, '');
-    const answer = await sender.send({ url: url.href, method: 'GET', timeoutMs: tool.timeoutMs, body: '', headers });
+    const giveBack = await lanes.enter(inDoubt.tenant, action.tool);
+    // Others are ahead: it is asked at the next look.
+    if (giveBack === undefined) return undefined;
+    const request = { url: url.href, method: 'GET', timeoutMs: tool.timeoutMs, body: '', headers } as const;
+    const answer = await sender.send(request).finally(giveBack);
     if (answer.kind !== 'response' || answer.httpStatus !== 200) return undefined;
     const { data } = StatusAnswer.safeParse(answer.body);
     if (data === undefined || data.status === 'unknown') return undefined;

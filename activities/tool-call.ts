@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { ApplicationFailure, Context } from '@temporalio/activity';
 import { LRUCache } from 'lru-cache';
 import type { ActionAnswer } from '../src/contracts/action.ts';
+import type { Lanes } from '../src/dispatch/lanes.ts';
 import type { Sender } from '../src/dispatch/send.ts';
 import { type Abandon, canceled, impossible, type PastAttempt, refusedAtClaim } from '../src/domain/abandonment.ts';
 import { type ActionRecord, answerOf } from '../src/domain/action.ts';
@@ -24,6 +26,7 @@ export interface ToolCallDeps {
   readonly sender: Sender;
   readonly metrics: Pick<Metrics, 'toolAnswered'>;
   readonly outcomes: Telling;
+  readonly lanes: Pick<Lanes, 'enter' | 'leaveLocal' | 'note'>;
 }
 
 /** An action under way. */
@@ -35,6 +38,8 @@ export interface Underway {
 /** One attempt of an action; `n` counts from 1. */
 export interface Attempt extends Underway {
   readonly n: number;
+  /** By whose share it is made; absent in those of a version that had none. */
+  readonly tool?: string;
   /** It asks an idempotent tool what became of an action in doubt, by the same key once more. */
   readonly asking?: boolean;
 }
@@ -58,6 +63,8 @@ interface Seen {
 interface Execution {
   /** What its claim is known by. */
   readonly token: string;
+  /** How often it has failed, by its own doing. */
+  failures: number;
   /** It is being made at this moment: who asks again waits with it. */
   making?: Promise<CallReport> | undefined;
   /** What came back, while the database was away. */
@@ -69,7 +76,7 @@ const MAX_EXECUTIONS = 10_000;
 
 /** The steps that call the tool, and that give the call up. */
 export function createToolCallActivities(deps: ToolCallDeps) {
-  const { claims, settlements, abandonments, sender, metrics, outcomes } = deps;
+  const { claims, settlements, abandonments, sender, metrics, outcomes, lanes } = deps;
   const executions = new LRUCache<string, Execution>({ max: MAX_EXECUTIONS });
 
   function noted({ action, settled }: Settled): CallReport {
@@ -122,21 +129,26 @@ export function createToolCallActivities(deps: ToolCallDeps) {
       const claim = await claims.claim({ tenant, actionId, n, token: execution.token, asking });
       if (claim.kind !== 'claimed') return await without(attempt, claim);
       execution.seen = await send(sender, claim);
-      metrics.toolAnswered(execution.seen.conclusion.kind, execution.seen.durationMs);
+      const { conclusion, durationMs } = execution.seen;
+      metrics.toolAnswered(conclusion.kind, durationMs);
+      lanes.note(tenant, claim.action.tool, durationMs);
     }
     return await save(attempt, execution.seen);
   }
 
-  async function attemptOnce(attempt: Attempt): Promise<CallReport> {
-    const slot = slotOf(attempt);
-    const execution: Execution = executions.get(slot) ?? { token: randomUUID() };
-    executions.set(slot, execution);
-    execution.making ??= make(attempt, execution).finally(() => {
+  async function attemptOnce(attempt: Attempt, execution: Execution): Promise<CallReport> {
+    execution.making ??= within(attempt, () => make(attempt, execution)).finally(() => {
       execution.making = undefined;
     });
-    const report = await execution.making;
-    executions.delete(slot);
-    return report;
+    return await execution.making;
+  }
+
+  /** Makes a call in its lane: beside what decides it has its place already, on the queue of calls it waits for its share. */
+  async function within<T>({ tenant, actionId, tool = '' }: Attempt, call: () => Promise<T>): Promise<T> {
+    if (Context.current().info.isLocal) return await call().finally(() => lanes.leaveLocal(actionId));
+    const giveBack = await lanes.enter(tenant, tool);
+    if (giveBack === undefined) throw noShare();
+    return await call().finally(giveBack);
   }
 
   return {
@@ -147,11 +159,18 @@ export function createToolCallActivities(deps: ToolCallDeps) {
      */
     callTool: (attempt: Attempt): Promise<CallReport> =>
       whileAlive(async () => {
+        const slot = slotOf(attempt);
+        const execution: Execution = executions.get(slot) ?? { token: randomUUID(), failures: 0 };
+        executions.set(slot, execution);
         try {
-          return await attemptOnce(attempt);
+          const report = await attemptOnce(attempt, execution);
+          executions.delete(slot);
+          return report;
         } catch (error) {
-          if (isToBeRepeated(error)) throw error;
-          executions.delete(slotOf(attempt));
+          if (isNoShare(error)) throw error;
+          execution.failures += 1;
+          if (isToBeRepeated(error, execution.failures)) throw error;
+          executions.delete(slot);
           return await giveUp(attempt, impossible('step_failed'));
         }
       }),
@@ -160,6 +179,19 @@ export function createToolCallActivities(deps: ToolCallDeps) {
     abandonAction: (action: Underway): Promise<CallReport> => giveUp(action, canceled),
   };
 }
+
+/** Of calls that have waited for their share in vain. They come again, later each time, and have no part in the tries of a step. */
+const NO_SHARE = 'no_share';
+const LONGEST_RETURN_MS = 60_000;
+
+function noShare(): ApplicationFailure {
+  const { attempt } = Context.current().info;
+  const pause = Math.min(LONGEST_RETURN_MS, 2_000 * 2 ** Math.min(attempt - 1, 5));
+  // Scattered, so that those who came together do not return together.
+  const nextRetryDelay = pause * (0.5 + Math.random() / 2);
+  return ApplicationFailure.create({ type: NO_SHARE, message: 'others are ahead', nextRetryDelay });
+}
+const isNoShare = (error: unknown): boolean => error instanceof ApplicationFailure && error.type === NO_SHARE;
 
 const slotOf = ({ actionId, n }: Attempt): string => `${actionId}/${n}`;
 

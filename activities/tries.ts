@@ -8,5 +8,5 @@ const MAX_TRIES = 5;
  * Whether a step that has failed is to be tried again as it is: because what it failed by passes (the store knows which), or
  * because it has not been tried often enough to say that it does not.
  */
-export const isToBeRepeated = (error: unknown): boolean =>
-  isDatabaseUnavailable(error) || Context.current().info.attempt < MAX_TRIES;
+export const isToBeRepeated = (error: unknown, tries: number = Context.current().info.attempt): boolean =>
+  isDatabaseUnavailable(error) || tries < MAX_TRIES;

@@ -56,6 +56,9 @@ const Environment = z.object({
     .optional(),
   ONCEONLY_MASTER_KEY: masterKey,
   TOOL_ALLOWED_HOSTS: commaSeparated,
+  /** Calls of one tenant, and of one tool, that may be under way at once in one worker; 0: a fair share. */
+  TENANT_MAX_IN_FLIGHT: integer(0, 0, 100_000),
+  TOOL_MAX_IN_FLIGHT: integer(0, 0, 100_000),
   DUPLICATE_STATUS_CODE: z.enum(['200', '409']).default('200').transform(Number),
   /** Temporal refuses inputs over 2 MiB. */
   MAX_BODY_BYTES: integer(262_144, 1_024, 1_048_576),

@@ -9,6 +9,7 @@ import type { Config } from './config.ts';
 import type { Resolution } from './contracts/action.ts';
 import { DEFAULT_TENANT } from './contracts/tenant.ts';
 import { createTargetGuard } from './dispatch/guard.ts';
+import { createLanes } from './dispatch/lanes.ts';
 import { createSender } from './dispatch/send.ts';
 import { openClient, openWorkerConnection, pingTemporal, temporalConfig } from './engine/connection.ts';
 import { createOutcomes } from './engine/outcomes.ts';
@@ -67,7 +68,8 @@ export async function startProduct(config: Config, { roles, environment }: Produ
     const client = closing(openClient(temporal), (open) => open.connection.close());
     const reach = createReach(client);
     const outcomes = createOutcomes({ bulletin: stores.bulletin, metrics, find: stores.actions.find });
-    const activities = createActivities({ ...stores, sender, metrics, outcomes, workflows: reach });
+    const lanes = createLanes({ tenantMax: config.TENANT_MAX_IN_FLIGHT, toolMax: config.TOOL_MAX_IN_FLIGHT });
+    const activities = createActivities({ ...stores, sender, metrics, outcomes, lanes, workflows: reach });
     const { namespace } = temporal;
     const taskQueue = config.TEMPORAL_TASK_QUEUE;
     const stopping = new AbortController();

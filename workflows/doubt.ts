@@ -33,7 +33,7 @@ export type Resolved =
  */
 export async function resolution(course: Course, doubt: Doubt): Promise<Resolved> {
   let { attempts } = doubt;
-  const ask = callToolWithin(doubt.timeoutMs);
+  const ask = callToolWithin(course.underway.tenant, doubt.timeoutMs, doubt.lane);
   for (let pause = doubt.pause || FIRST_LOOK_SECONDS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_SECONDS)) {
     course.show({ step: 'in_doubt', attempt: attempts });
     await condition(() => course.changed, `${pause} seconds`);
@@ -41,7 +41,7 @@ export async function resolution(course: Course, doubt: Doubt): Promise<Resolved
     const isAsked = !course.changed && Date.now() - doubt.since < ASKED_FOR_MS;
     course.changed = false;
     if (answer.decision === 'in_doubt' && isAsked) {
-      const report = await ask({ ...course.underway, n: attempts + 1, asking: true });
+      const report = await ask({ ...course.underway, n: attempts + 1, tool: course.request.tool, asking: true });
       if (report.kind !== 'retry') answer = report.answer;
       if (report.kind === 'in_doubt' && report.sent) attempts += 1;
     }

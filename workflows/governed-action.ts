@@ -10,6 +10,7 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { Admission } from '../activities/admission.ts';
 import type { ActionAnswer, ActionRequest, Doubt, WorkflowRun } from '../src/contracts/action.ts';
 import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
 import { actionOfRun } from '../src/domain/action.ts';
@@ -86,32 +87,33 @@ async function decideAndCall(course: Course): Promise<ActionAnswer> {
     const admission = await CancellationScope.nonCancellable(() => admit(request, identity));
     if (admission.kind === 'refused') throw refusal(admission.code, admission.message);
     if (admission.kind === 'answer') return admission.answer;
-    if (admission.kind === 'call') return await call(course, admission.timeoutMs);
+    if (admission.kind === 'call') return await call(course, admission);
     course.show({ step: 'waiting_approval', attempt: 0, answer: mark(admission.answer) });
     await waitForPerson(course);
   }
 }
 
 /** Makes one attempt after the other, until the action is settled, or in doubt and then resolved. */
-async function call(course: Course, timeoutMs: number): Promise<ActionAnswer> {
-  const { underway } = course;
-  const callTool = callToolWithin(timeoutMs);
+async function call(course: Course, { timeoutMs, lane }: Admission & { kind: 'call' }): Promise<ActionAnswer> {
+  const { underway, request } = course;
+  const carried = { timeoutMs, ...(lane !== undefined && { lane: 'queue' as const }) };
   for (let n = 1; ; n += 1) {
     course.show({ step: 'callTool', attempt: n });
+    const callTool = callToolWithin(underway.tenant, timeoutMs, lane && (n === 1 ? lane : 'queue'));
     const isCanceled = CancellationScope.current().consideredCancelled;
     const report = await CancellationScope.nonCancellable(() =>
-      isCanceled ? abandonAction(underway) : callTool({ ...underway, n }),
+      isCanceled ? abandonAction(underway) : callTool({ ...underway, n, tool: request.tool }),
     );
     if (report.kind === 'settled') return report.answer;
     if (report.kind === 'in_doubt') {
       mark(report.answer);
       if (course.request.of_run) await tellRun(report.answer);
-      return await goOnDoubting(course, { since: Date.now(), attempts: n, timeoutMs, pause: 0, waiting: [] });
+      return await goOnDoubting(course, { since: Date.now(), attempts: n, ...carried, pause: 0, waiting: [] });
     }
     course.show({ step: 'retry', attempt: n });
     const ended = await pause(course, report.delayMs);
     if (ended?.decision === 'in_doubt')
-      return await goOnDoubting(course, { since: Date.now(), attempts: n, timeoutMs, pause: 0, waiting: [] });
+      return await goOnDoubting(course, { since: Date.now(), attempts: n, ...carried, pause: 0, waiting: [] });
     if (ended !== undefined) return ended;
   }
 }

@@ -182,6 +182,16 @@ export interface PlaceInRun {
   readonly fence: number;
 }
 
+/**
+ * Where a call is made.
+ *
+ * | lane | | |
+ * | --- | --- | --- |
+ * | local | within its workflow's task, beside what decides | the first call of a tool that has lately answered within 2 s |
+ * | queue | on the queue of calls (`{task queue}-calls`), in slots of their own | every other |
+ */
+export type Lane = 'local' | 'queue';
+
 /** An action in doubt, as its workflow carries it over into a new run. */
 export interface Doubt {
   readonly since: number;
@@ -189,6 +199,8 @@ export interface Doubt {
   readonly attempts: number;
   /** How long an attempt may take; milliseconds. */
   readonly timeoutMs: number;
+  /** Absent where it was begun by a version that had no queue of calls. */
+  readonly lane?: 'queue';
   /** Seconds until it is looked at again. */
   readonly pause: number;
   /** Workflows that wait for its end. */

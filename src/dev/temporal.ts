@@ -37,6 +37,8 @@ const dynamicConfig = {
   'matching.rps': 100_000,
   'frontend.rps': 100_000,
   'frontend.namespaceRPS': 100_000,
+  // Tenants take turns in what waits.
+  'matching.enableFairness': true,
 };
 
 /**

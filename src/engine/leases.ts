@@ -132,6 +132,7 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
     const ownerHash = owner && hashOf(owner);
     const { started, runId } = await start({
       type,
+      tenant,
       workflowId,
       input,
       requestId: randomUUID(),

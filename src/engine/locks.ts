@@ -54,6 +54,7 @@ export function createLocks({ start, client, cache, recorder, metrics }: LockDep
     const askedAt = performance.now();
     const { started, runId } = await start({
       type: 'checkLock',
+      tenant,
       workflowId,
       input,
       requestId: randomUUID(),

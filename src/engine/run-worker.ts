@@ -1,7 +1,7 @@
 import type { NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Activities } from '../../activities/index.ts';
-import { createWorker } from './worker.ts';
+import { createCallsWorker, createWorker } from './worker.ts';
 
 export interface RunningWorker {
   /** Whether it polls. */
@@ -20,27 +20,29 @@ export interface RunWorkerDeps {
   readonly log: Logger;
 }
 
-/** Runs a worker until it is drained. */
+/** Runs the worker of workflows and that of calls until they are drained. */
 export async function runWorker({ log, ...deps }: RunWorkerDeps): Promise<RunningWorker> {
-  const worker: Worker = await createWorker(deps);
+  const workers: readonly Worker[] = [await createWorker(deps), await createCallsWorker(deps)];
   let draining = false;
-  const ended = worker.run();
+  const ended = workers.map((worker) => worker.run());
   log.info({ taskQueue: deps.taskQueue }, 'worker started');
   const failed = new Promise<never>((_resolve, reject) => {
-    ended.then(
-      () => draining || reject(new Error('the worker has ended')),
-      (error: unknown) => reject(error),
-    );
+    for (const one of ended) {
+      one.then(
+        () => draining || reject(new Error('the worker has ended')),
+        (error: unknown) => reject(error),
+      );
+    }
   });
   // Whoever wants to know of the failure waits for it; nobody has to.
   failed.catch(() => undefined);
   return {
-    isReady: () => worker.getState() === 'RUNNING',
+    isReady: () => workers.every((worker) => worker.getState() === 'RUNNING'),
     failed,
     async drain() {
       draining = true;
-      if (worker.getState() === 'RUNNING') worker.shutdown();
-      await ended.catch(() => undefined);
+      for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+      await Promise.allSettled(ended);
     },
   };
 }

@@ -24,6 +24,8 @@ type Long = NonNullable<
 export interface Start {
   readonly type: string;
   readonly workflowId: string;
+  /** Tenants take turns where work waits (https://docs.temporal.io/develop/task-queue-priority-fairness). */
+  readonly tenant: string;
   readonly input: object;
   /** A call that is repeated under the same id, as the connection does after a fault, starts once. */
   readonly requestId: string;
@@ -116,6 +118,7 @@ const requestOf = (start: Start, beginBefore: number) => ({
   workflowType: { name: start.type },
   input: { payloads: [defaultPayloadConverter.toPayload({ ...start.input, begin_before: Math.ceil(beginBefore) })] },
   requestId: start.requestId,
+  priority: { fairnessKey: start.tenant },
   identity,
   workflowIdReusePolicy: WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
   workflowIdConflictPolicy: WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,

@@ -20,6 +20,26 @@ export interface WorkerDeps {
   readonly activities: Activities;
 }
 
+/** The queue on which tools are called. */
+export const callsQueueOf = (taskQueue: string): string => `${taskQueue}-calls`;
+
+/** Calls that are under way or wait for their share; more stay in Temporal, where tenants take turns (`fairnessKey`). */
+const CALL_SLOTS = 2_000;
+
+/** A worker of the queue of calls alone: whatever waits there for strangers, takes nothing from what decides. */
+export const createCallsWorker = ({ connection, namespace, taskQueue, activities }: WorkerDeps): Promise<Worker> => {
+  const { callTool, checkDoubt } = activities;
+  return Worker.create({
+    connection,
+    namespace,
+    taskQueue: callsQueueOf(taskQueue),
+    activities: { callTool, checkDoubt },
+    maxConcurrentActivityTaskExecutions: CALL_SLOTS,
+    activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
+    shutdownGraceTime: GRACE_MS,
+  });
+};
+
 /**
  * A worker of the product's workflows and activities; `run()` it. The numbers are those of many short workflows (design,
  * section 4): more sticky pollers than others, and room for slow tools beside quick ones.
@@ -31,12 +51,13 @@ export const createWorker = ({ connection, namespace, taskQueue, activities }: W
     taskQueue,
     activities,
     workflowBundle: { codePath: bundle },
-    maxConcurrentWorkflowTaskExecutions: 200,
-    maxConcurrentLocalActivityExecutions: 500,
-    maxConcurrentActivityTaskExecutions: 200,
+    // Calls within workflow tasks (src/dispatch/lanes.ts) leave half of these to what decides.
+    maxConcurrentWorkflowTaskExecutions: 600,
+    maxConcurrentLocalActivityExecutions: 600,
+    maxConcurrentActivityTaskExecutions: 20,
     maxCachedWorkflows: 2_000,
     workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 10 },
-    activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
+    activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
     nonStickyToStickyPollRatio: 0.8,
     shutdownGraceTime: GRACE_MS,
   });

@@ -308,6 +308,41 @@ const account: Record<string, Probe[]> = {
       says: { name: 'mine' },
     },
   ],
+  'patch /v1/keys/:id': [
+    notFound('key_not_found', ({ keyId }) => ({ path: `/v1/keys/${keyId}`, body: { name: 'mine' } })),
+  ],
+  'post /v1/keys/:id/rotate': [notFound('key_not_found', ({ keyId }) => ({ path: `/v1/keys/${keyId}/rotate` }))],
+  'post /v1/kill': [
+    notFound('tool_not_found', ({ tool }) => ({ path: '/v1/kill', body: { scope: 'tool', tool } })),
+    {
+      what: 'is its own, and stops nothing of the other',
+      ask: () => ({ path: '/v1/kill', body: { scope: 'tenant' } }),
+      status: 200,
+      says: { is_killed: true, stopped: 0, stopping: 0, in_flight: 0 },
+    },
+  ],
+  'post /v1/unkill': [
+    {
+      what: 'is its own',
+      ask: () => ({ path: '/v1/unkill', body: { scope: 'tenant' } }),
+      status: 200,
+      says: { is_killed: false },
+    },
+  ],
+  'get /v1/kill': [
+    { what: 'shows nothing', ask: () => ({ path: '/v1/kill' }), status: 200, says: { tenant: null, tools: [] } },
+  ],
+  'get /v1/settings': [
+    { what: 'are its own', ask: () => ({ path: '/v1/settings' }), status: 200, says: { approval_ttl_seconds: 86_400 } },
+  ],
+  'post /v1/settings': [
+    {
+      what: 'are its own',
+      ask: () => ({ path: '/v1/settings', body: { approval_ttl_seconds: 61 } }),
+      status: 200,
+      says: { approval_ttl_seconds: 61, default_deny: false },
+    },
+  ],
   'delete /v1/keys/:id': [notFound('key_not_found', ({ keyId }) => ({ path: `/v1/keys/${keyId}` }))],
   'post /v1/tenants': [
     {

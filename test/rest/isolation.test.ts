@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const methodOf = (route: string) => route.slice(0, route.indexOf(' ')) as 'get' | 'post' | 'delete';
+const methodOf = (route: string) => route.slice(0, route.indexOf(' ')) as 'get' | 'post' | 'patch' | 'delete';
 
 /** What a new tenant is answered that asks about these names. */
 async function asked(route: string, probe: Probe, names: Names): Promise<{ answer: Answer; rest: Rest }> {
@@ -28,7 +28,7 @@ async function asked(route: string, probe: Probe, names: Names): Promise<{ answe
   }
   const { path, body, headers } = probe.ask(names, world);
   const method = methodOf(route);
-  const answer = method === 'post' ? await rest.post(path, body, headers) : await rest[method](path);
+  const answer = method === 'post' ? await rest.post(path, body, headers) : await rest[method](path, body as never);
   return { answer, rest };
 }
 

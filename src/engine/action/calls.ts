@@ -47,6 +47,7 @@ export function createCalls({ start, outcomes, reach, actions, accepted, repeat 
     };
     return start({
       type: 'governedAction',
+      tenant: call.tenant,
       workflowId: call.workflowId,
       input,
       requestId: randomUUID(),
