@@ -11,6 +11,7 @@ import * as decisions from './migrations/0008-decisions.ts';
 import * as approvals from './migrations/0009-approvals.ts';
 import * as secretRotation from './migrations/0010-secret-rotation.ts';
 import * as proof from './migrations/0011-proof.ts';
+import * as deployment from './migrations/0013-deployment.ts';
 import { migrateAll, PATIENCE, type Patience } from './migrator.ts';
 
 /** In the order of their names; a name that has run somewhere is never changed. */
@@ -26,6 +27,7 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0009-approvals': approvals,
   '0010-secret-rotation': secretRotation,
   '0011-proof': proof,
+  '0013-deployment': deployment,
 };
 
 export interface MigrateOptions {

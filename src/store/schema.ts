@@ -31,6 +31,11 @@ interface ApiKeys {
   fingerprint: string | null;
 }
 
+/** One row. */
+interface Deployment {
+  id: Generated<string>;
+}
+
 interface UsageDays {
   tenant: string;
   kind: string;
@@ -276,6 +281,7 @@ export interface Schema {
   usage_days: UsageDays;
   usage_increments: UsageIncrements;
   known_values: KnownValues;
+  deployment: Deployment;
   accepted_actions: AcceptedActions;
   agents: Agents;
   policies: Policies;
