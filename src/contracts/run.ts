@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { AgentId, JsonObject, optional, RunId, text } from './common.ts';
 
+const LEFT_OUT = 'As LeftOut where the list would be larger than 4 MiB with it; the first is always whole';
 const label = optional(text(256));
 
 export const EventRequest = z
@@ -41,7 +42,7 @@ export const RunEvent = z
     lease_id: z.string().nullable(),
     agent_id: z.string().nullable(),
     message: z.string().nullable(),
-    data: JsonObject.nullable(),
+    data: JsonObject.nullable().meta({ description: LEFT_OUT }),
   })
   .meta({ id: 'RunEvent' });
 export type RunEvent = z.output<typeof RunEvent>;
@@ -59,7 +60,7 @@ export const FeedEvent = z
     agent_id: z.string().optional(),
     tool: z.string().optional(),
     version: z.int().optional().meta({ description: 'Of the policy' }),
-    data: JsonObject.optional(),
+    data: JsonObject.optional().meta({ description: LEFT_OUT }),
   })
   .meta({ id: 'FeedEvent' });
 export type FeedEvent = z.output<typeof FeedEvent>;

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { JsonObject } from '../contracts/common.ts';
 import type { FeedEvent } from '../contracts/run.ts';
 import type { Database } from './database.ts';
+import { shown } from './pages.ts';
 import type { Page } from './runs.ts';
 
 interface Row {
@@ -33,8 +34,13 @@ export const createFeed = (db: Database) => ({
   /** What happened to the tenant besides governed calls, the latest first. */
   async list(tenant: string, { limit, offset }: Page): Promise<FeedEvent[]> {
     const { rows } = await sql<Row>`
-      select extract(epoch from ts)::float8 as ts, type, key, agent_id, tool, policy_version, detail from audit
-      where tenant = ${tenant} and action_id is null order by audit.ts desc, id desc limit ${limit} offset ${offset}
+      with page as (
+        select id, ts, type, key, agent_id, tool, policy_version, detail from audit
+        where tenant = ${tenant} and action_id is null order by ts desc, id desc limit ${limit} offset ${offset}
+      )
+      select extract(epoch from page.ts)::float8 as ts, type, key, agent_id, tool, policy_version,
+             ${shown(sql`detail`, sql`page.ts desc, id desc`)} as detail
+      from page order by page.ts desc, id desc
     `.execute(db);
     return rows.map(toWire);
   },

@@ -1,7 +1,9 @@
 import { sql } from 'kysely';
-import { Policy, type PolicyAnswer, toolsNamedIn } from '../contracts/policy.ts';
+import { LeftOut } from '../contracts/page.ts';
+import { type ListedPolicy, Policy, type PolicyAnswer, toolsNamedIn } from '../contracts/policy.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { type Database, type Queries, transact } from './database.ts';
+import { shown } from './pages.ts';
 import { missingTools } from './tools.ts';
 import { appendAudit } from './trail.ts';
 
@@ -56,12 +58,18 @@ export const createPolicies = (db: Database) => ({
     unknownTools(db, tenant, agentId, policy),
 
   /** The version in force of every agent that has one. */
-  async list(tenant: string): Promise<PolicyAnswer[]> {
+  async list(tenant: string): Promise<ListedPolicy[]> {
     const { rows } = await sql<Row>`
-      select distinct on (agent_id) agent_id, version, policy from policies
-      where tenant = ${tenant} order by agent_id, version desc
+      with in_force as (
+        select distinct on (agent_id) agent_id, version, policy from policies
+        where tenant = ${tenant} order by agent_id, version desc
+      )
+      select agent_id, version, ${shown(sql`policy`, sql`agent_id`)} as policy from in_force order by agent_id
     `.execute(db);
-    return rows.map(toWire);
+    return rows.map((row) => {
+      const leftOut = LeftOut.safeParse(row.policy);
+      return leftOut.success ? { ...toWire({ ...row, policy: {} }), policy: leftOut.data } : toWire(row);
+    });
   },
 
   /** The version in force, or none. */

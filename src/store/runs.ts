@@ -2,11 +2,15 @@ import { sql } from 'kysely';
 import type { EventRequest, RunEvent, RunList, RunTimeline } from '../contracts/run.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import type { Database } from './database.ts';
+import { shown, shownText } from './pages.ts';
 
 export interface Page {
   readonly limit: number;
   readonly offset: number;
 }
+
+/** What of an event may be large. */
+const large = [sql`message`, sql`data`];
 
 type EventRow = Omit<RunEvent, 'id' | 'ts'> & { id: number; ts: Date };
 
@@ -86,9 +90,14 @@ export const createRuns = (db: Database) => ({
   async timeline(tenant: string, runId: string, page: Page): Promise<RunTimeline | undefined> {
     const [{ rows }, counted] = await Promise.all([
       sql<EventRow>`
-        select id, run_id, ts, type, status, duration_ms, step, tool, req_id, lease_id, agent_id, message, data
-        from events where tenant = ${tenant} and run_id = ${runId}
-        order by id limit ${page.limit} offset ${page.offset}
+        with page as (
+          select id, run_id, ts, type, status, duration_ms, step, tool, req_id, lease_id, agent_id, message, data
+          from events where tenant = ${tenant} and run_id = ${runId}
+          order by id limit ${page.limit} offset ${page.offset}
+        )
+        select id, run_id, ts, type, status, duration_ms, step, tool, req_id, lease_id, agent_id,
+               ${shownText(sql`message`, sql`id`, large)} as message, ${shown(sql`data`, sql`id`, large)} as data
+        from page order by id
       `.execute(db),
       sql<{ total: number }>`
         select events_count as total from runs where tenant = ${tenant} and run_id = ${runId}

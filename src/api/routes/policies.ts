@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { AgentId } from '../../contracts/common.ts';
 import { Refusal } from '../../contracts/errors.ts';
-import { type Policy, PolicyAnswer, PolicyRequest, TemplateRequest } from '../../contracts/policy.ts';
+import { ListedPolicy, type Policy, PolicyAnswer, PolicyRequest, TemplateRequest } from '../../contracts/policy.ts';
 import { policyFrom } from '../../domain/templates.ts';
 import { checkConditions } from '../conditions.ts';
 import type { ApiDeps } from '../deps.ts';
@@ -48,7 +48,7 @@ const list = route({
   path: '/v1/policies',
   summary: 'The policy in force of every agent',
   tag,
-  answer: z.array(PolicyAnswer),
+  answer: z.array(ListedPolicy),
   handle: ({ tenant }, { stores }) => stores.policies.list(tenant),
 });
 
