@@ -1,7 +1,8 @@
-import { type LookupAddress, NODATA, NOTFOUND, type RecordWithTtl } from 'node:dns';
+import type { LookupAddress } from 'node:dns';
 import { Resolver } from 'node:dns/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { addressOf, NameError, resolve } from './addresses.ts';
 import { createHostFiles, type HostFilePaths, SYSTEM_FILES } from './host-files.ts';
 
 /** All addresses of a name, in the order to try them. Rejects with the code `ENOTFOUND`, or `EAI_AGAIN` where it may yet be found. */
@@ -20,26 +21,8 @@ export interface NameOptions {
 /** For the first question; a repeat waits twice as long. */
 const TRY = { timeout: 1_500, tries: 2 };
 const DEADLINE_MS = 5_000;
-/** How long addresses of one kind wait for those of the other (RFC 8305, section 3, has 50 ms between two networks). */
-const OTHER_KIND_MS = 250;
 /** Names that are remembered, and for how long at the most, whatever their zone says. */
 const REMEMBERED = { max: 1_000, seconds: 30 };
-
-interface Found {
-  readonly addresses: readonly LookupAddress[];
-  /** Seconds for which they may be remembered. */
-  readonly ttl: number;
-}
-
-/** Not found, or not yet: what became of it is the same to the caller, nothing was sent. */
-class NameError extends Error {
-  readonly code: 'ENOTFOUND' | 'EAI_AGAIN';
-
-  constructor(hostname: string, code: 'ENOTFOUND' | 'EAI_AGAIN', cause?: unknown) {
-    super(`${hostname}: ${code}`, { cause });
-    this.code = code;
-  }
-}
 
 /**
  * Resolves names by asking name servers on sockets of its own (c-ares). The system's `getaddrinfo` blocks one of the four
@@ -78,7 +61,8 @@ export function createAddressLookup({
         unanswered = fault;
       });
       if (found === undefined) continue;
-      if (found.ttl > 0) remembered.set(hostname, found.addresses, { ttl: found.ttl * 1_000 });
+      if (found.ttl > 0)
+        remembered.set(hostname, found.addresses, { ttl: Math.min(found.ttl, REMEMBERED.seconds) * 1_000 });
       return found.addresses;
     }
     throw unanswered ?? new NameError(hostname, 'ENOTFOUND');
@@ -106,51 +90,11 @@ export function createAddressLookup({
 /** RFC 6761, section 6.3: never asked of a name server. */
 const isLocalhost = (name: string): boolean => name === 'localhost' || name.endsWith('.localhost');
 
-const addressOf = (address: string): LookupAddress => ({ address, family: address.includes(':') ? 6 : 4 });
-
 /** As resolv.conf(5) has it: a name with few dots is looked for in the domains of the search list first. */
 function candidatesOf(name: string, search: readonly string[], dots: number): readonly string[] {
   const longer = search.map((domain) => `${name}.${domain}`);
   return name.split('.').length > dots ? [name, ...longer] : [...longer, name];
 }
-
-interface Answer {
-  readonly records: readonly RecordWithTtl[];
-  readonly fault?: unknown;
-}
-
-const answerOf = (asked: Promise<RecordWithTtl[]>): Promise<Answer> =>
-  asked.then(
-    (records) => ({ records }),
-    (fault: unknown) => ({ records: [], fault }),
-  );
-
-/**
- * Both kinds of addresses; IPv4 where IPv6 does not come. Undefined where the name has none.
- *
- * @throws {NameError} where it may have some.
- */
-async function resolve(resolver: Resolver, name: string): Promise<Found | undefined> {
-  const [asked4, asked6] = [resolver.resolve4(name, { ttl: true }), resolver.resolve6(name, { ttl: true })].map(
-    answerOf,
-  );
-  const ipv4 = await asked4;
-  const late = sleep<Answer>(OTHER_KIND_MS, { records: [] }, { ref: false });
-  // Not the other way round: where there is no IPv6, its addresses alone are none.
-  const ipv6 = await (ipv4?.records.length === 0 ? asked6 : Promise.race([asked6, late]));
-  const answers = [ipv4, ipv6].filter((answer) => answer !== undefined);
-  const records = answers.flatMap((answer) => answer.records);
-  if (records.length > 0) {
-    const ttl = Math.min(REMEMBERED.seconds, ...records.map((record) => record.ttl));
-    return { addresses: records.map(({ address }) => addressOf(address)), ttl };
-  }
-  const unanswered = answers.find(({ fault }) => !saysThereIsNone(fault));
-  if (unanswered !== undefined) throw new NameError(name, 'EAI_AGAIN', unanswered.fault);
-  return undefined;
-}
-
-const saysThereIsNone = (fault: unknown): boolean =>
-  fault instanceof Error && 'code' in fault && (fault.code === NOTFOUND || fault.code === NODATA);
 
 async function within<T>(milliseconds: number, name: string, work: Promise<T>): Promise<T> {
   const over = new AbortController();
