@@ -9,7 +9,7 @@ const roles: Record<string, readonly Role[]> = { api: ['api'], worker: ['worker'
 async function main(command: string | undefined): Promise<void> {
   const config = readConfig(process.env);
   if (command === 'migrate') {
-    const ran = await migrate(config);
+    const ran = await migrate(config, { progress: (line) => process.stderr.write(`${line}\n`) });
     process.stdout.write(ran.length === 0 ? 'The schema is up to date.\n' : `Migrated: ${ran.join(', ')}\n`);
     return;
   }

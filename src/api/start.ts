@@ -8,7 +8,7 @@ import { createTargetGuard } from '../dispatch/guard.ts';
 import { type ActionEngineDeps, createActions } from '../engine/action/actions.ts';
 import { createAgents } from '../engine/agents.ts';
 import { createApprovals } from '../engine/approvals.ts';
-import { pingTemporal } from '../engine/connection.ts';
+import { identifyNamespace, pingTemporal } from '../engine/connection.ts';
 import { createDecisions } from '../engine/decisions.ts';
 import { createLeases } from '../engine/leases.ts';
 import { createLocks } from '../engine/locks.ts';
@@ -58,7 +58,9 @@ export async function startApi(config: Config, parts: ApiParts): Promise<Running
   void attributes.register(client, log, stopping.signal);
   const taskQueue = config.TEMPORAL_TASK_QUEUE;
   const start = createStarter({ client, eagerClient, taskQueue, attributes, clock: createServerClock() });
-  const redis = config.REDIS_URL === undefined ? undefined : openRedis(config.REDIS_URL, log);
+  // A lock is Temporal's and a key the database's: whoever shares both may share what is remembered of them.
+  const identify = () => Promise.all([identifyNamespace(client), stores.identifyDeployment()]);
+  const redis = config.REDIS_URL === undefined ? undefined : openRedis({ url: config.REDIS_URL, log, identify });
   const cache = redis === undefined ? createMemoryLockCache() : createRedisLockCache(redis);
 
   const ping = () => pingTemporal(client);
@@ -95,7 +97,7 @@ export async function startApi(config: Config, parts: ApiParts): Promise<Running
       await server.drain();
       stopping.abort();
       await Promise.all([agents.drained(), lookUp.stop(), joined.stop()]);
-      redis?.disconnect();
+      redis?.close();
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { LRUCache } from 'lru-cache';
 import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+import type { SharedRedis } from './redis.ts';
 
 /** How often something may be done, in windows that begin with the first time (of at least a second). */
 export interface Limit {
@@ -45,30 +46,43 @@ export function createMemoryLimiter({ times, perSeconds }: Limit): Limiter {
   };
 }
 
-/** Counts for every process together. While Redis is away each counts for itself: no request fails for it. */
-export function createRedisLimiter(redis: Redis, limit: Limit): Limiter {
+/** Counts for every process together. While Redis is away each counts for itself: no request fails for it, or waits long. */
+export function createRedisLimiter(redis: SharedRedis, limit: Limit): Limiter {
   const twin = createMemoryLimiter(limit);
-  const shared = new RateLimiterRedis({
-    storeClient: redis,
-    keyPrefix: `onceonly:${limit.name}`,
-    points: limit.times,
-    duration: limit.perSeconds,
-    // A slot that is refused is refused without Redis until its window ends.
-    inMemoryBlockOnConsumed: limit.times + 1,
-  });
+  let shared: RateLimiterRedis | undefined;
+  const limiterOf = (storeClient: Redis, prefix: string) => {
+    shared ??= new RateLimiterRedis({
+      storeClient,
+      keyPrefix: `${prefix}:${limit.name}`,
+      points: limit.times,
+      duration: limit.perSeconds,
+      // A slot that is refused is refused without Redis until its window ends.
+      inMemoryBlockOnConsumed: limit.times + 1,
+    });
+    return shared;
+  };
   return {
     async take(slot) {
       try {
-        await shared.consume(slot);
-        return undefined;
-      } catch (refused) {
-        return refused instanceof RateLimiterRes ? refused.msBeforeNext : await twin.take(slot);
+        return await redis.ask((to, prefix) =>
+          limiterOf(to, prefix)
+            .consume(slot)
+            .then(() => undefined, waitOf),
+        );
+      } catch {
+        return await twin.take(slot);
       }
     },
     async giveBack(slot) {
-      await shared.reward(slot).catch(() => twin.giveBack(slot));
+      await redis.ask((to, prefix) => limiterOf(to, prefix).reward(slot)).catch(() => twin.giveBack(slot));
     },
   };
+}
+
+/** Being refused is an answer. */
+function waitOf(refused: unknown): number {
+  if (refused instanceof RateLimiterRes) return refused.msBeforeNext;
+  throw refused;
 }
 
 /** The API's limits; one that is not set is absent. */
@@ -85,7 +99,7 @@ export interface LimitConfig {
 }
 
 /** Counts in Redis where there is one, else in the process. */
-export function createLimits(config: LimitConfig, redis: Redis | undefined): Limits {
+export function createLimits(config: LimitConfig, redis: SharedRedis | undefined): Limits {
   const limiter = (limit: Limit) => {
     if (limit.times === 0) return undefined;
     return redis === undefined ? createMemoryLimiter(limit) : createRedisLimiter(redis, limit);

@@ -24,3 +24,9 @@ const cursor = (shape: RegExp) =>
 export const Cursor = cursor(/^[0-9]{1,16}\.[0-9A-Za-z_]{1,64}$/);
 /** Of a list whose ids are numbers. */
 export const NumericCursor = cursor(/^[0-9]{1,16}\.[0-9]{1,18}$/);
+
+/** What stands in a list without a cursor in place of an object that would make it too large. */
+export const LeftOut = z.object({ truncated: z.literal(true), bytes: z.int() }).meta({
+  id: 'LeftOut',
+  description: 'Left out of a list that would be larger than 4 MiB with it; read by itself it is whole',
+});

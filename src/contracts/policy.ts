@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { AgentId, optional, ToolName, text, Usd } from './common.ts';
+import { LeftOut } from './page.ts';
 import { ApprovalTtl } from './settings.ts';
 
 const count = z.int().min(0).max(1_000_000_000);
@@ -58,6 +59,9 @@ export const PolicyAnswer = z
   .object({ agent_id: z.string(), policy: Policy, policy_version: z.int() })
   .meta({ id: 'PolicyAnswer' });
 export type PolicyAnswer = z.output<typeof PolicyAnswer>;
+
+export const ListedPolicy = PolicyAnswer.extend({ policy: z.union([Policy, LeftOut]) }).meta({ id: 'ListedPolicy' });
+export type ListedPolicy = z.output<typeof ListedPolicy>;
 
 /** Every tool name a policy speaks of, each once, in the order of its fields. */
 export const toolsNamedIn = (policy: Policy): string[] => [

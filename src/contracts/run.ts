@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { AgentId, JsonObject, optional, RunId, text } from './common.ts';
 
+const LEFT_OUT = 'As LeftOut where the list would be larger than 4 MiB with it; the first is always whole';
 const label = optional(text(256));
 
 /** What a timeline is made of that nobody but the server may say. */
@@ -54,7 +55,7 @@ export const RunEvent = z
     lease_id: z.string().nullable(),
     agent_id: z.string().nullable(),
     message: z.string().nullable(),
-    data: JsonObject.nullable(),
+    data: JsonObject.nullable().meta({ description: LEFT_OUT }),
   })
   .meta({ id: 'RunEvent' });
 export type RunEvent = z.output<typeof RunEvent>;
@@ -72,7 +73,7 @@ export const FeedEvent = z
     agent_id: z.string().optional(),
     tool: z.string().optional(),
     version: z.int().optional().meta({ description: 'Of the policy' }),
-    data: JsonObject.optional(),
+    data: JsonObject.optional().meta({ description: LEFT_OUT }),
   })
   .meta({ id: 'FeedEvent' });
 export type FeedEvent = z.output<typeof FeedEvent>;

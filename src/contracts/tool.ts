@@ -68,7 +68,9 @@ export const Tool = z
     idempotent: z.boolean(),
     dedup_ttl: z.int(),
     status_url: z.string().nullable(),
-    input_schema: JsonObject.nullable(),
+    input_schema: JsonObject.nullable().meta({
+      description: 'In a list that would be larger than 4 MiB with it as LeftOut',
+    }),
     has_secret: z.boolean(),
     secret_id: z.string(),
     secret_mask: z.string(),

@@ -1,16 +1,12 @@
-import type { LookupAddress } from 'node:dns';
-import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
 import type { Answer } from '../domain/answer.ts';
 import type { TargetGuard } from './guard.ts';
-
-/** All addresses of a name, in the order to try them. Rejects as `dns.promises.lookup` does. */
-export type AddressLookup = (hostname: string) => Promise<readonly LookupAddress[]>;
+import { type AddressLookup, createAddressLookup } from './names.ts';
 
 export type GuardedConnectorOptions = {
   guard: TargetGuard;
-  /** Default: the system's resolver. */
+  /** Default: the system's name servers and hosts file. */
   lookup?: AddressLookup | undefined;
   /** PEM certificates to trust instead of the well-known ones. */
   ca?: string | undefined;
@@ -35,7 +31,7 @@ export function guardedConnector({ guard, lookup, ca }: GuardedConnectorOptions)
     timeout: CONNECT_TIMEOUT_MS,
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_AFTER_MS,
-    lookup: guardedLookup(guard, lookup ?? ((hostname) => systemLookup(hostname, { all: true }))),
+    lookup: guardedLookup(guard, lookup ?? createAddressLookup()),
     ...(ca === undefined ? {} : { ca }),
   });
   return (options, callback) => {

@@ -60,8 +60,18 @@ const PING_TIMEOUT_MS = 2_000;
 
 /** Rejects while Temporal does not answer, or does not have our namespace yet; after two seconds at the latest. */
 export async function pingTemporal(client: Client): Promise<void> {
+  await identifyNamespace(client);
+}
+
+/**
+ * The id that Temporal has given the namespace: of all the namespaces that there are this one, however its server is reached.
+ *
+ * @throws when Temporal does not answer, or has no such namespace.
+ */
+export async function identifyNamespace(client: Client): Promise<string> {
   const { namespace } = client.options;
-  await client.connection.withDeadline(Date.now() + PING_TIMEOUT_MS, () =>
+  const { namespaceInfo } = await client.connection.withDeadline(Date.now() + PING_TIMEOUT_MS, () =>
     client.workflowService.describeNamespace({ namespace }),
   );
+  return namespaceInfo?.id || namespace;
 }

@@ -42,7 +42,7 @@ export function createDecisions({ admissions, decisions, policies }: DecisionDep
     const put = createReplay(policy);
     const found: SimulatedDays = { agent_id: agentId, days, replayed: 0, complete: true, changed: 0, changes: [] };
     for (let after: string | undefined; ; ) {
-      const page = await decisions.since(tenant, agentId, days, after, PAGE);
+      const { page, isLast } = await decisions.since(tenant, agentId, days, after, PAGE);
       for (const decision of page) {
         const change = changeOf(decision, put(decision));
         if (change === undefined) continue;
@@ -50,7 +50,7 @@ export function createDecisions({ admissions, decisions, policies }: DecisionDep
         if (found.changes.length < MAX_CHANGES) found.changes.push(change);
       }
       found.replayed += page.length;
-      found.complete = page.length < PAGE;
+      found.complete = isLast;
       after = page.at(-1)?.actionId;
       if (found.complete || found.replayed >= MAX_REPLAYED) return found;
     }

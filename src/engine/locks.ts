@@ -38,6 +38,8 @@ interface Held {
   readonly lock: KnownLock;
   /** The run this very request has started. */
   readonly startedRun?: string;
+  /** Before it was started, by `performance.now`. */
+  readonly askedAt?: number;
 }
 
 const hashOf = (owner: string | undefined): string | undefined =>
@@ -71,10 +73,7 @@ export function createLocks({ start, client, cache, recorder, metrics }: LockDep
       return { mine: owner !== undefined && described?.owner === owner, lock: { firstSeenAt, ttl } };
     }
     const lock: KnownLock = { firstSeenAt: startedAt ?? new Date().toISOString(), ttl, ...(owner && { owner }) };
-    // Counted from before the call: the lock cannot have begun earlier.
-    const left = Math.floor(ttl * 1000 - (performance.now() - askedAt) - CACHE_MARGIN_MS);
-    await cache.keep(tenant, key, lock, left);
-    return { mine: true, lock, startedRun: runId };
+    return { mine: true, lock, startedRun: runId, askedAt };
   }
 
   /**
@@ -84,7 +83,6 @@ export function createLocks({ start, client, cache, recorder, metrics }: LockDep
    */
   async function giveBack({ tenant, key, owner }: LockAsked, runId: string): Promise<boolean> {
     if (owner !== undefined) return false;
-    await cache.forget(tenant, key);
     const handle = client.workflow.getHandle(lockWorkflowId(tenant, key), runId);
     return await read(client, () => handle.terminate('its audit line could not be written')).then(
       () => true,
@@ -116,7 +114,11 @@ export function createLocks({ start, client, cache, recorder, metrics }: LockDep
       const known = await cache.find(asked.tenant, asked.key);
       const held = known === undefined ? await take(inputOf(asked, ttl)) : heldAs(known, asked.owner);
       await note(asked, held);
-      const { mine, lock } = held;
+      const { mine, lock, askedAt } = held;
+      // Behind the line, so that no lock that is given back is remembered. Counted from before the start: it cannot have begun
+      // earlier.
+      const left = askedAt === undefined ? 0 : lock.ttl * 1000 - (performance.now() - askedAt) - CACHE_MARGIN_MS;
+      await cache.keep(asked.tenant, asked.key, lock, Math.floor(left));
       const status = mine ? 'locked' : 'duplicate';
       metrics.checked(status);
       return {

@@ -7,7 +7,7 @@ import { denied } from '../domain/approval.ts';
 import { toUsd } from '../domain/money.ts';
 import { actionColumns } from './actions.ts';
 import { type Database, type Queries, transact } from './database.ts';
-import { all, behindAscending, microsOf, ofAgents } from './pages.ts';
+import { all, behindAscending, fits, microsOf, ofAgents } from './pages.ts';
 import { settle } from './settlements.ts';
 import { appendAudit } from './trail.ts';
 
@@ -86,15 +86,21 @@ export const createApprovals = (db: Database) => ({
       tool === undefined ? undefined : sql`a.tool = ${tool}`,
       position && behindAscending(sql`${place}, p.id`, position),
     ];
-    const { rows } = await sql<ApprovalRow & { place: number }>`
-      select ${columns}, ${place} as place from approvals p join actions a on a.action_id = p.action_id
-      where ${all(conditions)} order by place, p.id limit ${limit + 1}
+    const { rows } = await sql<ApprovalRow & { place: number; rest: boolean }>`
+      with page as (
+        select ${columns}, ${place} as place from approvals p join actions a on a.action_id = p.action_id
+        where ${all(conditions)} order by place, p.id limit ${limit + 1}
+      ), weighed as (
+        select *, ${fits([sql`args`], sql`place, id`)} as fits, count(*) over () as found from page
+      ), kept as (
+        select *, row_number() over (order by place, id) as n from weighed where fits
+      )
+      select *, n < found as rest from kept where n <= ${limit} order by n
     `.execute(db);
-    const page = rows.slice(0, limit);
-    const last = page.at(-1);
+    const last = rows.at(-1);
     return {
-      items: page.map(toWire),
-      nextCursor: last && rows.length > limit ? cursorOf({ micros: last.place, id: last.id }) : undefined,
+      items: rows.map(toWire),
+      nextCursor: last?.rest ? cursorOf({ micros: last.place, id: last.id }) : undefined,
     };
   },
 

@@ -55,23 +55,36 @@ class PreparingClient extends pg.Client {
  *
  * @param poolSize connections at the most.
  */
-export function openDatabase(url: string, poolSize: number): Database {
+export const openDatabase = (url: string, poolSize: number): Database =>
+  new Kysely<Schema>({
+    dialect: dialectOf({
+      Client: PreparingClient,
+      connectionString: url,
+      max: poolSize,
+      statement_timeout: STATEMENT_TIMEOUT_MS,
+      idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+      application_name: 'onceonly',
+    }),
+  });
+
+/** Opens a pool of two connections on which a statement may take as long as it needs: for migrations, which know no schema. */
+export const openUnlimited = (url: string): Kysely<unknown> =>
+  new Kysely<unknown>({
+    dialect: dialectOf({ connectionString: url, max: 2, application_name: 'onceonly-migrate' }),
+  });
+
+function dialectOf(config: pg.PoolConfig & { Client?: typeof pg.Client }): PostgresDialect {
   const pool = new pg.Pool({
-    Client: PreparingClient,
-    connectionString: url,
-    max: poolSize,
+    ...config,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
     keepAlive: true,
-    application_name: 'onceonly',
     types: { getTypeParser: (id: number, format) => parsers.get(id) ?? pg.types.getTypeParser(id, format as 'text') },
   });
   // A connection that the server closes is replaced by the pool, be it idle or in use between two statements, and the
   // next statement fails; unheard, its error would end the process.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', () => undefined));
-  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  return new PostgresDialect({ pool });
 }
 
 /** A deadlock or a serialization failure is over with the statement or transaction that lost: PostgreSQL has undone it. */

@@ -5,6 +5,7 @@ import { Policy } from '../contracts/policy.ts';
 import type { Decided } from '../domain/replay.ts';
 import { RuledOn } from '../domain/ruled-on.ts';
 import type { Database } from './database.ts';
+import { fits } from './pages.ts';
 
 /** A decision as it was made and kept. */
 export interface DecisionRecord extends Decided {
@@ -55,26 +56,35 @@ export const createDecisions = (db: Database) => ({
     return { decision: toRecord(row), policy: row.policy === null ? null : Policy.parse(row.policy) };
   },
 
-  /** A page of an agent's decisions since the beginning of the UTC day `days` ago, as they were made, those after `after`. */
+  /**
+   * A page of an agent's decisions since the beginning of the UTC day `days` ago, as they were made, those after `after`; it may
+   * end early.
+   */
   async since(
     tenant: string,
     agentId: string,
     days: number,
     after: string | undefined,
     limit: number,
-  ): Promise<DecisionRecord[]> {
+  ): Promise<{ readonly page: DecisionRecord[]; readonly isLast: boolean }> {
     const begin = sql`date_trunc('day', now() at time zone 'utc') at time zone 'utc' - make_interval(days => ${days}::integer)`;
     const behind =
       after === undefined
         ? sql`true`
         : sql`(created_at, action_id) > (
             select created_at, action_id from actions where tenant = ${tenant} and action_id = ${after})`;
-    const { rows } = await sql<DecisionRow>`
-      select ${columns} from actions
-      where tenant = ${tenant} and agent_id = ${agentId} and created_at >= ${begin} and ruled_on is not null and ${behind}
-      order by created_at, action_id limit ${limit}
+    const { rows } = await sql<DecisionRow & { found: number }>`
+      with page as (
+        select ${columns} from actions
+        where tenant = ${tenant} and agent_id = ${agentId} and created_at >= ${begin} and ruled_on is not null and ${behind}
+        order by created_at, action_id limit ${limit}
+      ), weighed as (
+        select *, ${fits([sql`args`, sql`ruled_on`], sql`created_at, action_id`)} as fits, count(*) over () as found from page
+      )
+      select * from weighed where fits order by created_at, action_id
     `.execute(db);
-    return rows.map(toRecord);
+    const found = rows[0]?.found ?? 0;
+    return { page: rows.map(toRecord), isLast: found < limit && rows.length === found };
   },
 });
 

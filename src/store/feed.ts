@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { JsonObject } from '../contracts/common.ts';
 import type { FeedEvent } from '../contracts/run.ts';
 import type { Database } from './database.ts';
-import { all, ofAgents } from './pages.ts';
+import { all, ofAgents, shown } from './pages.ts';
 import type { Page } from './runs.ts';
 
 interface Row {
@@ -34,8 +34,13 @@ export const createFeed = (db: Database) => ({
   /** What happened to the tenant besides governed calls, as far as it may be seen, the latest first. */
   async list(tenant: string, agents: readonly string[] | null, { limit, offset }: Page): Promise<FeedEvent[]> {
     const { rows } = await sql<Row>`
-      select extract(epoch from ts)::float8 as ts, type, key, agent_id, tool, policy_version, detail from audit
-      where ${all([sql`tenant = ${tenant}`, sql`action_id is null`, ofAgents(sql`agent_id`, agents)])} order by audit.ts desc, id desc limit ${limit} offset ${offset}
+      with page as (
+        select id, ts, type, key, agent_id, tool, policy_version, detail from audit
+        where ${all([sql`tenant = ${tenant}`, sql`action_id is null`, ofAgents(sql`agent_id`, agents)])} order by ts desc, id desc limit ${limit} offset ${offset}
+      )
+      select extract(epoch from page.ts)::float8 as ts, type, key, agent_id, tool, policy_version,
+             ${shown(sql`detail`, sql`page.ts desc, id desc`)} as detail
+      from page order by page.ts desc, id desc
     `.execute(db);
     return rows.map(toWire);
   },

@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
-import { Policy, type PolicyAnswer, toolsNamedIn } from '../contracts/policy.ts';
+import { LeftOut } from '../contracts/page.ts';
+import { type ListedPolicy, Policy, type PolicyAnswer, toolsNamedIn } from '../contracts/policy.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { type Database, type Queries, transact } from './database.ts';
-import { all, ofAgents } from './pages.ts';
+import { all, ofAgents, shown } from './pages.ts';
 import { missingTools } from './tools.ts';
 import { appendAudit } from './trail.ts';
 
@@ -57,12 +58,18 @@ export const createPolicies = (db: Database) => ({
     unknownTools(db, tenant, agentId, policy),
 
   /** The version in force of every agent that has one, and may be seen. */
-  async list(tenant: string, agents: readonly string[] | null): Promise<PolicyAnswer[]> {
+  async list(tenant: string, agents: readonly string[] | null): Promise<ListedPolicy[]> {
     const { rows } = await sql<Row>`
-      select distinct on (agent_id) agent_id, version, policy from policies
-      where ${all([sql`tenant = ${tenant}`, ofAgents(sql`agent_id`, agents)])} order by agent_id, version desc
+      with in_force as (
+        select distinct on (agent_id) agent_id, version, policy from policies
+        where ${all([sql`tenant = ${tenant}`, ofAgents(sql`agent_id`, agents)])} order by agent_id, version desc
+      )
+      select agent_id, version, ${shown(sql`policy`, sql`agent_id`)} as policy from in_force order by agent_id
     `.execute(db);
-    return rows.map(toWire);
+    return rows.map((row) => {
+      const leftOut = LeftOut.safeParse(row.policy);
+      return leftOut.success ? { ...toWire({ ...row, policy: {} }), policy: leftOut.data } : toWire(row);
+    });
   },
 
   /** The version in force, or none. */

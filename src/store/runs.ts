@@ -2,12 +2,15 @@ import { sql } from 'kysely';
 import type { EventRequest, RunEvent, RunList, RunTimeline } from '../contracts/run.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import type { Database } from './database.ts';
-import { all, ofAgents } from './pages.ts';
+import { all, ofAgents, shown, shownText } from './pages.ts';
 
 export interface Page {
   readonly limit: number;
   readonly offset: number;
 }
+
+/** What of an event may be large. */
+const large = [sql`message`, sql`data`];
 
 type EventRow = Omit<RunEvent, 'id' | 'ts'> & { id: number; ts: Date };
 
@@ -101,9 +104,14 @@ export const createRuns = (db: Database) => ({
     const seen = all([sql`tenant = ${tenant}`, sql`run_id = ${runId}`, ofAgents(sql`agent_id`, agents)]);
     const [{ rows }, counted] = await Promise.all([
       sql<EventRow>`
-        select id, run_id, ts, type, status, duration_ms, step, tool, req_id, lease_id, agent_id, message, data
-        from events where ${seen}
-        order by id limit ${page.limit} offset ${page.offset}
+        with page as (
+          select id, run_id, ts, type, status, duration_ms, step, tool, req_id, lease_id, agent_id, message, data
+          from events where ${seen}
+          order by id limit ${page.limit} offset ${page.offset}
+        )
+        select id, run_id, ts, type, status, duration_ms, step, tool, req_id, lease_id, agent_id,
+               ${shownText(sql`message`, sql`id`, large)} as message, ${shown(sql`data`, sql`id`, large)} as data
+        from page order by id
       `.execute(db),
       // Who sees all of it is told by the run's own line; who does not, by what can be seen.
       agents === null

@@ -55,6 +55,11 @@ interface ApiKeyOverlaps {
   created_at: Generated<Date>;
 }
 
+/** One row. */
+interface Deployment {
+  id: Generated<string>;
+}
+
 interface UsageDays {
   tenant: string;
   kind: string;
@@ -303,6 +308,7 @@ export interface Schema {
   usage_days: UsageDays;
   usage_increments: UsageIncrements;
   known_values: KnownValues;
+  deployment: Deployment;
   accepted_actions: AcceptedActions;
   agents: Agents;
   policies: Policies;

@@ -98,6 +98,10 @@ export function createStores(config: StoreConfig) {
     /** What is open, over all tenants. */
     readStanding: () => readStanding(db),
 
+    /** What no other deployment's database says, unless it is a copy of this one. */
+    identifyDeployment: async (): Promise<string> =>
+      (await db.selectFrom('deployment').select('id').executeTakeFirstOrThrow()).id,
+
     /** @throws when PostgreSQL does not answer. */
     ping: async () => {
       await db.selectFrom('tenants').select('tenant').limit(1).execute();

@@ -4,6 +4,7 @@ import type { Tool, ToolRequest } from '../contracts/tool.ts';
 import { canonicalJson } from '../domain/fingerprint.ts';
 import { toMicros, toUsd } from '../domain/money.ts';
 import { type Database, type Queries, transact } from './database.ts';
+import { shown as shownUpTo } from './pages.ts';
 import type { Tools } from './schema.ts';
 import type { SecretBox } from './secret-box.ts';
 import { appendAudit } from './trail.ts';
@@ -14,8 +15,7 @@ const defaults = { timeout_ms: 15_000, max_retries: 2, enabled: true, idempotent
 export const secretPlace = (tenant: string, name: string, scopeId: string): string =>
   `tool/${tenant}/${scopeId}/${name}`;
 
-/** Everything but the ciphertext, which leaves this folder only to be opened for a call. */
-const shown = [
+const small = [
   'name',
   'scope_id',
   'url',
@@ -29,11 +29,12 @@ const shown = [
   'idempotent',
   'dedup_ttl',
   'status_url',
-  'input_schema',
   'version',
   'created_at',
   'updated_at',
 ] as const;
+/** Everything but the ciphertext, which leaves this folder only to be opened for a call. */
+const shown = [...small, 'input_schema'] as const;
 
 type Shown = Pick<Selectable<Tools>, (typeof shown)[number]>;
 
@@ -96,7 +97,13 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
 
   /** Tools of these scopes, or of every scope, by name. */
   async list(tenant: string, scopeIds: readonly string[] | undefined): Promise<Tool[]> {
-    const query = db.selectFrom('tools').select(shown).where('tenant', '=', tenant).orderBy('name').orderBy('scope_id');
+    const query = db
+      .selectFrom('tools')
+      .select(small)
+      .select(shownUpTo<Shown['input_schema']>(sql`input_schema`, sql`name, scope_id`).as('input_schema'))
+      .where('tenant', '=', tenant)
+      .orderBy('name')
+      .orderBy('scope_id');
     const rows = await (scopeIds === undefined ? query : query.where('scope_id', 'in', scopeIds)).execute();
     return rows.map(toWire);
   },

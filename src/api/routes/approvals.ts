@@ -13,7 +13,8 @@ const refusals = ['approval_not_found', 'approval_decided', 'approval_superseded
 const list = route({
   method: 'get',
   path: '/v1/approvals',
-  summary: 'Calls that wait for a person, the oldest first, then those that one has decided on',
+  summary:
+    'Calls that wait for a person, the oldest first, then those that one has decided on; a page of large ones ends early',
   tag,
   needs: watching,
   bound: 'own',

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { AgentId } from '../../contracts/common.ts';
 import { Refusal } from '../../contracts/errors.ts';
-import { type Policy, PolicyAnswer, PolicyRequest, TemplateRequest } from '../../contracts/policy.ts';
+import { ListedPolicy, type Policy, PolicyAnswer, PolicyRequest, TemplateRequest } from '../../contracts/policy.ts';
 import { policyFrom } from '../../domain/templates.ts';
 import { checkConditions } from '../conditions.ts';
 import type { ApiDeps } from '../deps.ts';
@@ -55,7 +55,7 @@ const list = route({
   tag,
   needs: watching,
   bound: 'own',
-  answer: z.array(PolicyAnswer),
+  answer: z.array(ListedPolicy),
   handle: ({ tenant, agents }, { stores }) => stores.policies.list(tenant, agents),
 });
 

@@ -1,13 +1,20 @@
-import { type Kysely, sql } from 'kysely';
+import { sql } from 'kysely';
+import { reindexed, statements } from '../migration-steps.ts';
 
 /** Calls that wait for a person. */
-export async function up(db: Kysely<unknown>): Promise<void> {
-  await sql`
+export const steps = [
+  statements(sql`
     alter table actions drop constraint actions_status_check;
     alter table actions add constraint actions_status_check
-      check (status in ('waiting_approval', 'running', 'executed', 'blocked', 'failed', 'in_doubt'));
-    drop index actions_open;
-    create index actions_open on actions (tenant, agent_id) where status in ('running', 'in_doubt', 'waiting_approval');
+      check (status in ('waiting_approval', 'running', 'executed', 'blocked', 'failed', 'in_doubt')) not valid;
+  `),
+  // Looks at every row, beside writers.
+  statements(sql`alter table actions validate constraint actions_status_check`),
+  ...reindexed(
+    'actions_open',
+    sql`on actions (tenant, agent_id) where status in ('running', 'in_doubt', 'waiting_approval')`,
+  ),
+  statements(sql`
     create table approvals (
       id text primary key,
       tenant text not null,
@@ -22,5 +29,5 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     );
     create index approvals_recent on approvals (tenant, requested_at, id);
     create index approvals_pending on approvals (tenant, requested_at, id) where status = 'pending';
-  `.execute(db);
-}
+  `),
+];

@@ -1,12 +1,5 @@
-import { type Kysely, sql } from 'kysely';
-
-/**
- * What is needed to say only what is known: who claimed an attempt, by which version of a policy it was let through, what
- * exactly was approved, which undertaking an action of a run belongs to, and which callers were told to come again.
- */
-export async function up(db: Kysely<unknown>): Promise<void> {
-  for (const part of [claims, gates, approvals, leases, counters, promises]) await part.execute(db);
-}
+import { sql } from 'kysely';
+import { inBatches, indexed, statements } from '../migration-steps.ts';
 
 const claims = sql`
   alter table attempts add column token text;
@@ -32,10 +25,11 @@ const gates = sql`
   insert into tool_versions (tenant, name, scope_id, version) select tenant, name, scope_id, 1 from tools;
   alter table actions add column tool_version integer, add column gate_version integer, add column run_key text,
     add column run_n integer, add column run_lease_id text, add column run_fence bigint;
-  update actions set gate_version = coalesce(policy_version, 0) where status = 'running';
-  create index actions_standing on actions (action_id) where status in ('running', 'waiting_approval');
-  create index actions_of_run_ids on actions (tenant, workflow_id, created_at) where run_key is not null;
-  create index actions_of_runs on actions (tenant, run_key, run_n, run_fence) where run_key is not null;
+`;
+
+/** Open ones are few, and found by the index of their kind. */
+const openActions = sql`
+  update actions set gate_version = coalesce(policy_version, 0) where status = 'running' and gate_version is null
 `;
 
 const approvals = sql`
@@ -52,10 +46,14 @@ const approvals = sql`
 const leases = sql`
   alter table leases add column acquisition text, add column run_open boolean not null default true,
     add column begun_fence bigint, add column run_id text, add column run_agent_id text;
-  update leases set begun_fence = fence;
-  alter table leases alter column begun_fence set not null;
-  create index leases_held on leases (expires_at) where state = 'held';
 `;
+
+const begunFences = inBatches(
+  (limit) => sql`
+    update leases set begun_fence = fence
+    where ctid = any(array(select ctid from leases where begun_fence is null limit ${limit} for update))
+  `,
+);
 
 /** Counted by inserting only: no writer of money ever waits for a counter's row. */
 const counters = sql`
@@ -83,3 +81,24 @@ const promises = sql`
     refused text
   );
 `;
+
+/**
+ * What is needed to say only what is known: who claimed an attempt, by which version of a policy it was let through, what
+ * exactly was approved, which undertaking an action of a run belongs to, and which callers were told to come again.
+ */
+export const steps = [
+  ...[claims, gates, openActions, approvals, leases, counters, promises].map(statements),
+  begunFences,
+  // Proven before it is declared: declaring would look at every row while nobody can read or write one.
+  statements(sql`alter table leases add constraint leases_begun check (begun_fence is not null) not valid`),
+  begunFences,
+  statements(sql`alter table leases validate constraint leases_begun`),
+  statements(sql`
+    alter table leases alter column begun_fence set not null;
+    alter table leases drop constraint leases_begun;
+  `),
+  indexed('leases_held', sql`on leases (expires_at) where state = 'held'`),
+  indexed('actions_standing', sql`on actions (action_id) where status in ('running', 'waiting_approval')`),
+  indexed('actions_of_run_ids', sql`on actions (tenant, workflow_id, created_at) where run_key is not null`),
+  indexed('actions_of_runs', sql`on actions (tenant, run_key, run_n, run_fence) where run_key is not null`),
+];
