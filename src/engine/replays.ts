@@ -13,7 +13,7 @@ const PAGE = 1_000;
 const MAX_REPLAYED = 100_000;
 const MAX_CHANGES = 1_000;
 /** Decisions whose conditions had to be given up, after which a replay ends: each has cost a deadline and a thread. */
-const MAX_GIVEN_UP = 20;
+const MAX_GIVEN_UP = 10;
 
 interface ReplayDeps {
   readonly decisions: ReturnType<typeof createDecisionStore>;

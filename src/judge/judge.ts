@@ -41,18 +41,13 @@ export function createJudge({ threads, metrics }: JudgeDeps) {
     return answer.kind === 'gaveUp' && answer.found.length > 0 ? answer.found : conditions.map(notJudged);
   }
 
+  /** What is said of the first of these, of as many as one turn is enough for. */
   async function batch(tenant: string, questions: readonly Question[]): Promise<ReadonlyArray<readonly Finding[]>> {
     const conditions = questions[0]?.conditions ?? [];
-    if (questions.length > 1 && conditions.length > 0) {
-      const answer = await ask(
-        tenant,
-        jobOf(
-          conditions,
-          questions.map(({ subject }) => subject),
-        ),
-      );
-      if (answer.kind === 'found') return answer.found;
-    }
+    if (conditions.length === 0) return questions.map(() => []);
+    const subjects = questions.map(({ subject }) => subject);
+    const answer = await ask(tenant, jobOf(conditions, subjects));
+    if (answer.kind === 'found') return answer.found;
     const found: Array<readonly Finding[]> = [];
     for (const question of questions) found.push(await one(tenant, question));
     return found;
@@ -69,8 +64,9 @@ export function createJudge({ threads, metrics }: JudgeDeps) {
         const isAlike = ({ subject }: Question) => subject.tool === questions[from]?.subject.tool;
         const to = questions.findIndex((question, n) => n > from && (n === from + BATCH || !isAlike(question)));
         const part = questions.slice(from, to < 0 ? undefined : to);
-        yield* await batch(tenant, part);
-        from += part.length;
+        const found = await batch(tenant, part);
+        yield* found;
+        from += found.length;
       }
     },
 

@@ -77,6 +77,22 @@ describe('a condition', () => {
   });
 });
 
+test('lists that are put together are what they would be in one piece, and stay what they were', () => {
+  const list = fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 90 });
+  fc.assert(
+    fc.property(list, list, fc.array(list, { maxLength: 3 }), (a, b, more) => {
+      const args = { a, b, c: more.flat(), ab: [...a, ...b], all: [...a, ...b, ...more.flat(), ...a] };
+      for (const expression of [
+        'args.a + args.b == args.ab',
+        'args.a + args.b + args.c + args.a == args.all',
+        'args.ab.map(x, x) == args.ab && args.all.filter(x, true) == args.all',
+        '[args.a + args.b].all(ab, ab + args.c + args.a == args.all && ab + [1.0] != ab && ab == args.ab)',
+      ])
+        expect(ask(expression, { ...subject, args })).toEqual({ name: 'it', holds: true });
+    }),
+  );
+});
+
 describe('a broken condition is found where it breaks', () => {
   test.each<[string, ConditionError['kind'], number, number]>([
     ['args.amount <', 'cel_syntax', 1, 13],
@@ -155,6 +171,17 @@ describe('what a condition may cost is bounded', () => {
     const args = { items };
     expect(ask('args.items.all(item, item.price >= 0)', { ...subject, args }).holds).toBe(true);
     expect(ask('args.items.all(item, item.price < 4999)', { ...subject, args }).holds).toBe(false);
+  });
+
+  test('nor by lists of some thousand elements that macros make', () => {
+    const args = { items: Array.from({ length: 5_000 }, (_, price) => ({ price })) };
+    for (const expression of [
+      'args.items.map(item, item.price).exists(price, price == 4999.0)',
+      'args.items.filter(item, item.price > 0).filter(item, item.price < 4999).size() == 4998',
+      'args.items.map(item, item.price)[4321] == 4321.0',
+      '(args.items + [args.items[0]] + args.items).size() == 10001',
+    ])
+      expect(ask(expression, { ...subject, args })).toEqual({ name: 'it', holds: true });
   });
 
   test('by the length of the texts it makes, and the memory with them', () => {

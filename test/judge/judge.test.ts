@@ -139,7 +139,7 @@ describe('a deadline', () => {
 
 describe('tenants', () => {
   test('take turns: one with slow conditions does not hold up another', async () => {
-    let outstanding = 30;
+    let outstanding = 20;
     const attacks = Array.from({ length: outstanding }, async () => {
       await ask([slow], { many }, 'attacker');
       outstanding -= 1;

@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { Condition } from '../../contracts/policy.ts';
 import { parseExpression } from './expression.ts';
 import type { Finding, Subject } from './finding.ts';
+import { listFunctions } from './list-functions.ts';
 import { checkSize } from './size.ts';
 import { textFunctions } from './text-functions.ts';
 import { timeFunctions } from './time-functions.ts';
@@ -19,7 +20,7 @@ const environment = celEnv({
     spend_usd: CelScalar.DOUBLE,
     time: objectType(TimestampSchema),
   },
-  funcs: [...textFunctions, ...timeFunctions],
+  funcs: [...listFunctions, ...textFunctions, ...timeFunctions],
 });
 
 /**
@@ -54,8 +55,9 @@ export function compiledOf(expression: string): Evaluate {
   return made;
 }
 
-/** Who follows an evaluation: what it is at, and what was found. Places count from 0. */
+/** Who follows an evaluation: what it is at, and what was found. Places count from 0; `ready` comes before the first. */
 export interface Following {
+  ready(): void;
   begins(n: number): void;
   found(n: number, finding: Finding): void;
 }
@@ -63,6 +65,7 @@ export interface Following {
 /** Evaluates every condition in its order. It takes as long as it takes: `src/judge` bounds it. */
 export function findings(conditions: readonly Condition[], subject: Subject, following?: Following): Finding[] {
   const variables = variablesOf(subject);
+  following?.ready();
   return conditions.map(({ name, expression }, n) => {
     following?.begins(n);
     const finding = { name, ...evaluate(expression, variables) };
