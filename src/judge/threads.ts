@@ -4,6 +4,7 @@ import type { Answer, GaveUp, Job } from './job.ts';
 import { compiledEntry, type JudgingThread, startThread } from './worker-thread.ts';
 
 const THREADS = 2;
+const TOO_MANY = 'Too many conditions of this tenant wait to be judged: nothing happened and nothing will, try again';
 /** Threads that have been ended and are not gone: what they are at cannot be interrupted. Beyond these no other is started. */
 const MAX_LINGERING = 2;
 /** Turns that one job gets to compile its conditions; a policy has 50 at the most, and each turn compiles one at the least. */
@@ -96,7 +97,7 @@ export function createThreads(entry: URL = compiledEntry) {
     ask: (tenant: string, job: Job): Promise<Settled> =>
       new Promise((resolve, reject) => {
         if (isClosed || !queue.put(tenant, { job, turns: 0, resolve, reject }))
-          return reject(new Refusal('unavailable'));
+          return reject(new Refusal('unavailable', { message: TOO_MANY }));
         serve();
       }),
 
