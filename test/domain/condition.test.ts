@@ -77,6 +77,12 @@ describe('a condition', () => {
   });
 });
 
+test('why it could not be evaluated is told without repeating long arguments', () => {
+  const { error = '' } = ask('time.getHours(args.zone) > 1', { ...subject, args: { zone: 'x'.repeat(10_000) } });
+  expect(error).toMatch(/^Invalid time zone/);
+  expect(error.length).toBeLessThan(1_000);
+});
+
 test('lists that are put together are what they would be in one piece, and stay what they were', () => {
   const list = fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 90 });
   fc.assert(

@@ -28,6 +28,9 @@ const many = Array.from({ length: 5_000 }, (_, n) => n);
 const large = { text: 'a'.repeat(1_000), pattern: '(a?){999}' };
 /** Takes longer than any deadline, whatever the machine. */
 const slow = 'args.many.all(x, args.many.all(y, x + y >= 0.0))';
+/** A value put together with itself eight times, again and again. */
+const doubled = (value: string, times: number): string =>
+  times === 0 ? value : `[${doubled(value, times - 1)}].map(v, v + v + v + v + v + v + v + v)[0]`;
 const late = { holds: false, gaveUp: true, error: 'took longer than 50 ms' };
 
 describe('what a thread says', () => {
@@ -117,6 +120,16 @@ describe('a deadline', () => {
       { name: 'c3', holds: false, gaveUp: true, error: 'not evaluated: another was given up' },
     ]);
     expect(outcomes.at(-1)).toBe('gave_up');
+  });
+
+  test.each([
+    ['texts', doubled('args.text', 6)],
+    ['bytes', doubled('bytes(args.text)', 6)],
+    ['copies of bytes', 'args.many.map(x, bytes(args.text))'],
+    ['lists in lists', 'args.many.map(x, args.many.map(y, {"a": [y, x]}))'],
+  ])('ends what would take all memory by %s, and the process lives', async (_, value) => {
+    const found = await ask([`size(${value}) > 0`], { many, text: 'x'.repeat(250_000) });
+    expect(found).toEqual([expect.objectContaining({ holds: false, error: expect.any(String) })]);
   });
 
   test('covers all conditions of a call together', async () => {

@@ -2,7 +2,7 @@ import type { Client } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ok } from '../../src/dev/behaviours.ts';
 import { actionWorkflowId } from '../../src/domain/workflow-id.ts';
-import { actionThatIs, callsOf, temporalOf } from '../faults/scene.ts';
+import { actionThatIs, callsOf, eventually, temporalOf } from '../faults/scene.ts';
 import type { Rest } from '../stack/rest.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
 
@@ -145,6 +145,27 @@ test('nothing that takes too long lets a call through, also where its tool fails
   const run = async (args: object) => (await world.run({ agent_id: agent, tool, args })).body;
   expect(await run({})).toMatchObject({ decision: 'executed' });
   expect(await run({ many })).toMatchObject({ policy_reason: 'condition_not_met', condition: 'slow-0' });
+});
+
+test('a dry run decides likewise, and goes on', async () => {
+  const [agent, tool, key] = [unique('agent'), await world.tool('refund', ok()), unique('key')];
+  await world.rest.post(`/v1/policies/${agent}`, { conditions: slowly });
+  const actions = [
+    { tool, args: { many: [1] } },
+    { tool, args: { many } },
+    { tool, args: { many: [2] } },
+  ];
+  await world.rest.post('/v1/ai/run', { key, ttl: 60, metadata: { agent_id: agent, actions, dry_run: true } });
+  const { body } = await eventually(async () => {
+    const answer = await world.rest.get(`/v1/ai/result?key=${key}`);
+    expect(answer.body.status).toBe('completed');
+    return answer;
+  });
+  expect(body.result.actions).toMatchObject([
+    { decision: 'pending', policy_reason: 'ok' },
+    { decision: 'blocked', policy_reason: 'condition_not_met', condition: 'slow-0' },
+    { decision: 'pending', policy_reason: 'ok' },
+  ]);
 });
 
 test('honest conditions over five thousand elements decide', async () => {

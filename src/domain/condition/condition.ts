@@ -37,6 +37,8 @@ export function compile(expression: string): Evaluate {
 
 /** Texts are few: those of the policies in use. The bound is for a tenant that never stops making new ones. */
 const MAX_COMPILED = 1_000;
+/** Characters of why a condition could not be evaluated: the library repeats what it was given, which may be an argument. */
+const MAX_ERROR = 200;
 const compiled = new LRUCache<string, Evaluate>({ max: MAX_COMPILED });
 
 /** Whether an expression is compiled already, so that evaluating it costs no more than that. */
@@ -75,7 +77,7 @@ export function findings(conditions: readonly Condition[], subject: Subject, fol
 }
 
 function evaluate(expression: string, variables: Record<string, CelInput>): Omit<Finding, 'name'> {
-  const failed = (error: string) => ({ holds: false, error });
+  const failed = (error: string) => ({ holds: false, error: error.slice(0, MAX_ERROR) });
   try {
     const result = compiledOf(expression)(variables);
     if (isCelError(result)) return failed(result.message);
