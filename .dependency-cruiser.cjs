@@ -25,8 +25,14 @@ module.exports = {
     only(
       'domain-is-pure',
       '^src/domain/',
-      '^(src/domain/|src/contracts/|crypto$|node_modules/(canonicalize|zod|@bufbuild/(cel|cel-spec|protobuf))/)',
+      '^(src/domain/|src/contracts/|crypto$|node_modules/(canonicalize|lru-cache|zod|@bufbuild/(cel|cel-spec|protobuf))/)',
       'The domain does no I/O; hashing is none',
+    ),
+    only(
+      'judge-knows-no-service',
+      '^src/judge/',
+      '^(src/judge/|src/domain/|src/contracts/|src/metrics/|fs$|worker_threads$)',
+      'Conditions are judged apart from whatever they could hold up',
     ),
     only(
       'contracts-are-plain',

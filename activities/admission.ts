@@ -1,12 +1,15 @@
+import { LRUCache } from 'lru-cache';
 import { type ActionAnswer, ActionRequest, type Lane } from '../src/contracts/action.ts';
+import { Refusal } from '../src/contracts/errors.ts';
 import type { Lanes } from '../src/dispatch/lanes.ts';
 import { type ActionRecord, answerOf, asRepeat, whereToLook } from '../src/domain/action.ts';
-import { denialOf, type Facts, type Ruling, rule } from '../src/domain/admission.ts';
+import { denialOf, type Facts, type Judgement, type Ruling, rule } from '../src/domain/admission.ts';
 import { fingerprint } from '../src/domain/fingerprint.ts';
 import type { News, RefusedCall } from '../src/domain/outcome.ts';
 import { mayBeAction } from '../src/domain/workflow-id.ts';
+import type { Judge } from '../src/judge/judge.ts';
 import type { Metrics } from '../src/metrics/metrics.ts';
-import type { createAdmissions, NewAction } from '../src/store/admissions.ts';
+import type { Admitted, createAdmissions, NewAction } from '../src/store/admissions.ts';
 import type { OfRun } from '../src/store/facts.ts';
 import { faultsOf } from './faults.ts';
 import { isToBeRepeated } from './tries.ts';
@@ -46,20 +49,49 @@ export interface Telling {
 
 export interface AdmissionDeps {
   readonly admissions: ReturnType<typeof createAdmissions>;
+  readonly judge: Pick<Judge, 'judgement'>;
   readonly metrics: Pick<Metrics, 'decided'>;
   readonly outcomes: Telling;
   readonly lanes: Pick<Lanes, 'choose'>;
 }
 
+/** How often an action is judged anew because its policy, its price or the hour has changed under it, before it is tried again later. */
+const MAX_ROUNDS = 4;
+/** Agents whose last action had conditions: the next is judged before its ledger is locked for the first time. */
+const MAX_AGENTS = 10_000;
+
+interface Ruled extends Admitted {
+  readonly ruling: Exclude<Ruling, { kind: 'unjudged' }>;
+}
+
 /** The step before the call: policy, budget hold and audit line, all in one transaction (docs/adr/0002). */
-export const createAdmissionActivities = ({ admissions, metrics, outcomes, lanes }: AdmissionDeps) => {
+export const createAdmissionActivities = ({ admissions, judge, metrics, outcomes, lanes }: AdmissionDeps) => {
   const placed = (admission: Admission, { tenant, tool, actionId }: DescribedAction): Admission =>
     admission.kind === 'call' ? { ...admission, lane: lanes.choose(tenant, tool, actionId) } : admission;
 
+  const conditioned = new LRUCache<string, true>({ max: MAX_AGENTS });
+
+  /** Judges before the transaction and not in it: locks are held for as long as PostgreSQL needs, whatever a condition does. */
+  async function admitted(action: NewAction): Promise<Ruled> {
+    const { tenant } = action;
+    const agent = JSON.stringify([tenant, action.agentId]);
+    const judged = (facts: Facts) => judge.judgement(tenant, action, facts);
+    let judgement: Judgement | undefined = conditioned.has(agent)
+      ? await judged(await admissions.facts(action))
+      : undefined;
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const { ruling, facts, orphan } = await admissions.admit(action, judgement, (known) => rule(action, known));
+      if (orphan !== undefined) outcomes.ended(orphan);
+      if (ruling.kind !== 'unjudged') return { ruling, facts, orphan };
+      conditioned.set(agent, true);
+      judgement = await judged(facts);
+    }
+    throw new Refusal('unavailable', { reason: 'the policy changes all the time' });
+  }
+
   async function ruleOn(described: DescribedAction): Promise<Admission> {
     const action = { ...described, argsHash: fingerprint(described.args) };
-    const { ruling, facts, orphan } = await admissions.admit(action, (known) => rule(action, known));
-    if (orphan !== undefined) outcomes.ended(orphan);
+    const { ruling, facts } = await admitted(action);
     switch (ruling.kind) {
       case 'allow':
         return callOf(described, facts);

@@ -9,6 +9,7 @@ import { grantedTtl, selfHosted } from '../src/domain/plan.ts';
 import { rehearse } from '../src/domain/rehearsal.ts';
 import { boundedAnswers } from '../src/domain/run-result.ts';
 import { runActionWorkflowId } from '../src/domain/workflow-id.ts';
+import type { Judge } from '../src/judge/judge.ts';
 import type { createAdmissions } from '../src/store/admissions.ts';
 import type { createLeases, Opened } from '../src/store/leases.ts';
 import type { createRunEndings, FinishedRun, MadeAction } from '../src/store/run-endings.ts';
@@ -31,6 +32,7 @@ import {
 import { rehearsedAnswer } from './rehearsal.ts';
 
 export interface AgentRunDeps {
+  readonly judge: Pick<Judge, 'judgement'>;
   readonly admissions: ReturnType<typeof createAdmissions>;
   readonly leases: ReturnType<typeof createLeases>;
   readonly runEndings: ReturnType<typeof createRunEndings>;
@@ -67,7 +69,7 @@ export interface EndingRun extends LeaseKey {
 export type RunEnd = { readonly errorCode?: string; readonly canceled?: boolean };
 
 /** The steps of the `agentRun` workflow. */
-export function createAgentRunActivities({ admissions, leases, runEndings, usage }: AgentRunDeps) {
+export function createAgentRunActivities({ admissions, judge, leases, runEndings, usage }: AgentRunDeps) {
   async function end(ending: EndingRun, answers: readonly ActionAnswer[], { errorCode, canceled }: RunEnd) {
     const { tenant, key, leaseId, actor, run, workflowRunId } = ending;
     const result = { actions: boundedAnswers(answers) };
@@ -155,10 +157,11 @@ export function createAgentRunActivities({ admissions, leases, runEndings, usage
     async rehearseRun(ending: EndingRun, calls: readonly RunCall[]): Promise<AgentRunResult> {
       const { tenant } = ending;
       const rehearsed = await Promise.all(
-        calls.map(async ({ request: { agent_id: agentId, tool, args = {}, spend_usd: spendUsd } }) => ({
-          asked: { agentId, tool, args, argsHash: fingerprint(args), spendUsd },
-          facts: await admissions.facts({ tenant, agentId, tool }),
-        })),
+        calls.map(async ({ request: { agent_id: agentId, tool, args = {}, spend_usd: spendUsd } }) => {
+          const asked = { agentId, tool, args, argsHash: fingerprint(args), spendUsd };
+          const facts = await admissions.facts({ tenant, agentId, tool });
+          return { asked, facts: { ...facts, judged: await judge.judgement(tenant, asked, facts) } };
+        }),
       );
       const rulings = rehearse(rehearsed);
       const unknown = rulings.findIndex(({ kind }) => kind === 'unknown_tool');

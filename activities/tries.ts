@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { Refusal } from '../src/contracts/errors.ts';
 import { isDatabaseUnavailable } from '../src/store/database.ts';
 
 /** Tries of a step that fails in a way which does not pass by itself. */
@@ -9,4 +10,7 @@ const MAX_TRIES = 5;
  * because it has not been tried often enough to say that it does not.
  */
 export const isToBeRepeated = (error: unknown, tries: number = Context.current().info.attempt): boolean =>
-  isDatabaseUnavailable(error) || tries < MAX_TRIES;
+  isDatabaseUnavailable(error) || isBusy(error) || tries < MAX_TRIES;
+
+/** Nothing was done, and its turn comes: too much of the same tenant waits to be judged. */
+const isBusy = (error: unknown): boolean => error instanceof Refusal && error.code === 'unavailable';

@@ -17,6 +17,8 @@ import { createReach } from './engine/reach.ts';
 import { type RunningWorker, runWorker } from './engine/run-worker.ts';
 import { installRuntime } from './engine/runtime.ts';
 import { scheduleReconciler } from './engine/schedule.ts';
+import { createJudge } from './judge/judge.ts';
+import { createThreads } from './judge/threads.ts';
 import { createLogger } from './log.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { createScraper } from './metrics/scrape.ts';
@@ -65,11 +67,12 @@ export async function startProduct(config: Config, { roles, environment }: Produ
     const stores = closing(createStores(config), (open) => open.close());
     const sender = createSender({ guard: createTargetGuard(config.TOOL_ALLOWED_HOSTS) });
     closing(sender, (open) => open.close());
+    const judge = closing(createJudge({ threads: createThreads(), metrics }), async (open) => open.close());
     const client = closing(openClient(temporal), (open) => open.connection.close());
     const reach = createReach(client);
     const outcomes = createOutcomes({ bulletin: stores.bulletin, metrics, find: stores.actions.find });
     const lanes = createLanes({ tenantMax: config.TENANT_MAX_IN_FLIGHT, toolMax: config.TOOL_MAX_IN_FLIGHT });
-    const activities = createActivities({ ...stores, sender, metrics, outcomes, lanes, workflows: reach });
+    const activities = createActivities({ ...stores, sender, metrics, outcomes, judge, lanes, workflows: reach });
     const { namespace } = temporal;
     const taskQueue = config.TEMPORAL_TASK_QUEUE;
     const stopping = new AbortController();
@@ -115,7 +118,7 @@ export async function startProduct(config: Config, { roles, environment }: Produ
       const resolveRow = (tenant: string, actionId: string, resolution: Resolution) =>
         activities.resolveAction({ tenant, actionId }, resolution);
       const { url } = closing(
-        await startApi(config, { ...parts, client, stores, log, metrics, outcomes, reach, resolveRow }),
+        await startApi(config, { ...parts, client, stores, log, metrics, outcomes, reach, judge, resolveRow }),
         (open) => open.drain(),
       );
       return { url, ...(bootstrapKey && { bootstrapKey }) };

@@ -1,25 +1,28 @@
 import type { Condition } from '../contracts/policy.ts';
-import { compile } from '../domain/condition/condition.ts';
-import { ConditionError } from '../domain/condition/expression.ts';
+import type { Judge } from '../judge/judge.ts';
 import { echo, type Invalid, ValidationError } from './validation.ts';
 
 /**
- * Compiles the conditions of a policy that is to be stored or tried.
+ * Compiles the conditions of a policy that is to be stored or tried, each in its tenant's turn: what compiles slowly is as
+ * hostile as what runs slowly.
  *
  * @throws {ValidationError} naming every broken expression, and where in it.
+ * @throws {Refusal} `unavailable` where too much of the tenant waits to be judged.
  */
-export function checkConditions(conditions: readonly Condition[] = [], loc: readonly string[]): void {
-  const invalid = conditions.flatMap(({ expression }, index): Invalid[] => {
-    try {
-      compile(expression);
-      return [];
-    } catch (error) {
-      if (!(error instanceof ConditionError)) throw error;
-      const { kind: type, message, position } = error;
-      const msg = `${message} (line ${position.line}, column ${position.column})`;
-      const place = ['body', ...loc, 'conditions', index, 'expression'];
-      return [{ type, loc: place, msg, input: echo(expression), ctx: { ...position } }];
-    }
-  });
+export async function checkConditions(
+  judge: Pick<Judge, 'fault'>,
+  tenant: string,
+  conditions: readonly Condition[] = [],
+  loc: readonly string[],
+): Promise<void> {
+  const invalid: Invalid[] = [];
+  for (const [index, { expression }] of conditions.entries()) {
+    const fault = await judge.fault(tenant, expression);
+    if (fault === undefined) continue;
+    const { kind: type, message, position } = fault;
+    const msg = `${message} (line ${position.line}, column ${position.column})`;
+    const place = ['body', ...loc, 'conditions', index, 'expression'];
+    invalid.push({ type, loc: place, msg, input: echo(expression), ctx: { ...position } });
+  }
   if (invalid.length > 0) throw new ValidationError(invalid);
 }

@@ -8,6 +8,7 @@ import type { Approvals } from '../engine/approvals.ts';
 import type { Decisions } from '../engine/decisions.ts';
 import type { Leases } from '../engine/leases.ts';
 import type { Locks } from '../engine/locks.ts';
+import type { Judge } from '../judge/judge.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Scraper } from '../metrics/scrape.ts';
 import type { Stores } from '../store/stores.ts';
@@ -26,6 +27,7 @@ export interface ApiDeps {
   readonly agents: Agents;
   readonly approvals: Approvals;
   readonly decisions: Decisions;
+  readonly judge: Judge;
   /** How often a key may ask, and a network guess keys. */
   readonly limits: Limits;
   readonly metrics: Metrics;

@@ -18,6 +18,7 @@ import type { Reach } from '../engine/reach.ts';
 import { createSearchAttributes } from '../engine/search-attributes.ts';
 import { createServerClock } from '../engine/server-clock.ts';
 import { createStarter } from '../engine/start.ts';
+import type { Judge } from '../judge/judge.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { createScraper } from '../metrics/scrape.ts';
 import type { Stores } from '../store/stores.ts';
@@ -37,6 +38,7 @@ export interface ApiParts {
   readonly readSdkMetrics?: () => Promise<string>;
   readonly outcomes: Outcomes;
   readonly reach: Reach;
+  readonly judge: Judge;
   readonly resolveRow: ActionEngineDeps['resolveRow'];
 }
 
@@ -52,7 +54,7 @@ export interface RunningApi {
  * @throws when the address is taken.
  */
 export async function startApi(config: Config, parts: ApiParts): Promise<RunningApi> {
-  const { client, eagerClient, stores, log, metrics, outcomes, reach } = parts;
+  const { client, eagerClient, stores, log, metrics, outcomes, reach, judge } = parts;
   const stopping = new AbortController();
   const attributes = createSearchAttributes();
   void attributes.register(client, log, stopping.signal);
@@ -84,7 +86,8 @@ export async function startApi(config: Config, parts: ApiParts): Promise<Running
     pingTemporal: ping,
     scrape: createScraper({ ...parts, readStanding: stores.readStanding, pingTemporal: ping }),
     locks: createLocks({ start, client, cache, recorder: stores.recorder, metrics }),
-    decisions: createDecisions(stores),
+    judge,
+    decisions: createDecisions({ ...stores, judge }),
     agents,
     leases: createLeases({ start, reach, ...stores }),
     actions: createActions({ ...parts, ...stores, start, uiUrl: config.TEMPORAL_UI_URL }),

@@ -2,7 +2,17 @@ import type { ActionAnswer, RiskLevel } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
 import type { Policy } from '../contracts/policy.ts';
 import { type ActionRecord, isOpen } from './action.ts';
-import { type Call, type Considered, judge, judgeAhead, spendMicros, type Used, type Verdict } from './policy.ts';
+import type { Finding } from './condition/finding.ts';
+import {
+  type Call,
+  type Considered,
+  deniedAhead,
+  judge,
+  questionOf,
+  spendMicros,
+  type Used,
+  type Verdict,
+} from './policy.ts';
 
 /** All that a ruling is made of, read under the lock of the agent's ledger row. */
 export interface Facts {
@@ -25,7 +35,22 @@ export interface Facts {
   readonly runIsOver: boolean;
   /** The database's clock. */
   readonly now: Date;
+  /** What the conditions have said, where they were judged before these facts were read. */
+  readonly judged?: Judgement | undefined;
 }
+
+/** What the conditions of a policy have said of a call, with all that they can have looked at besides the call itself. */
+export interface Judgement {
+  readonly policyVersion: number | null;
+  readonly spendMicros: number;
+  /** Their `time`; a decision that is made of them is of that moment. */
+  readonly at: Date;
+  readonly found: readonly Finding[];
+}
+
+/** A judgement that is older says nothing of now: conditions can speak of the time. */
+const MAX_JUDGEMENT_AGE_MS = 5_000;
+const HOUR_MS = 3_600_000;
 
 /** What a person was shown, and what they said. */
 export interface Asking {
@@ -59,6 +84,8 @@ export type Ruling =
   /** All is well, once a person says so. */
   | { readonly kind: 'approval'; readonly risk: RiskLevel; readonly spendMicros: number; readonly toolScope: string }
   | { readonly kind: 'run_over' }
+  /** Its conditions have to be judged first, over these very facts. */
+  | { readonly kind: 'unjudged' }
   | { readonly kind: 'allow'; readonly spendMicros: number; readonly toolScope: string };
 
 /** What an action asks for, as far as a ruling looks at it. */
@@ -98,28 +125,47 @@ export const sameCall = (asked: Pick<Asked, 'agentId' | 'tool' | 'argsHash'>, ac
   asked.agentId === action.agentId && asked.tool === action.tool && asked.argsHash === action.argsHash;
 
 /**
- * What can be said of a call before its workflow is started: that it is denied, or names no tool; undefined where it has to be
- * ruled on under the lock. Conditions are left to that: they may take their time.
+ * What can be said of a call before its workflow is started: that it is denied, or names no tool, or that its conditions are to
+ * be judged first; undefined where it has to be ruled on under the lock.
  */
 export function refusedAhead(
   asked: Asked,
   facts: Facts,
-): Extract<Ruling, { kind: 'deny' | 'unknown_tool' }> | undefined {
+): Extract<Ruling, { kind: 'deny' | 'unknown_tool' | 'unjudged' }> | undefined {
   // The same call is under way: it is joined, whatever would be said of another one.
   if (facts.previous !== undefined && isOpen(facts.previous.status)) return undefined;
-  const ruling = remembered(asked, facts) ?? admit(asked, facts, judgeAhead);
-  return ruling.kind === 'deny' || ruling.kind === 'unknown_tool' ? ruling : undefined;
+  const ruling = remembered(asked, facts) ?? admit(asked, facts);
+  return ruling.kind === 'deny' || ruling.kind === 'unknown_tool' || ruling.kind === 'unjudged' ? ruling : undefined;
 }
 
-function admit(asked: Asked, facts: Facts, judged: typeof judge = judge): Ruling {
+function admit(asked: Asked, facts: Facts): Ruling {
   const considered = consider(asked, facts);
   if (considered === undefined) return { kind: 'unknown_tool' };
-  const verdict = judged(considered);
+  const found = foundOf(considered, facts);
+  if (found === undefined) return deniedAhead(considered) ?? { kind: 'unjudged' };
+  const verdict = judge({ ...considered, found });
   const { call, toolScope } = considered;
   const { spendMicros } = call;
   if (verdict.kind === 'allow') return { kind: 'allow', spendMicros, toolScope };
   if (verdict.reason !== 'approval_required') return verdict;
   return { kind: 'approval', risk: verdict.risk, spendMicros, toolScope };
+}
+
+/** What the conditions say of a call, as far as it is known: nothing, where none speaks of its tool. */
+function foundOf(considered: Considered, facts: Facts): readonly Finding[] | undefined {
+  if (questionOf(considered).conditions.length === 0) return [];
+  return current(facts, considered.call.spendMicros)?.found;
+}
+
+/**
+ * The judgement, if it is one over these facts: by the same version of the policy, of the same spend, and just now. Within the
+ * same hour, so that the limits of a decision are those of its moment.
+ */
+function current({ judged, policyVersion, now }: Facts, spendMicros: number): Judgement | undefined {
+  if (judged?.policyVersion !== policyVersion || judged.spendMicros !== spendMicros) return undefined;
+  const [at, by] = [judged.at.getTime(), now.getTime()];
+  const isNow = by - at <= MAX_JUDGEMENT_AGE_MS && Math.floor(at / HOUR_MS) === Math.floor(by / HOUR_MS);
+  return isNow ? judged : undefined;
 }
 
 /** Whether a person has approved exactly this: an approval is bound to the spend and the version of the tool it showed. */
@@ -135,7 +181,7 @@ export function consider(asked: Asked, facts: Facts): (Considered & { readonly t
     agent: asked.agentId,
     tool: tool.name,
     args: asked.args,
-    time: facts.now,
+    time: current(facts, spend)?.at ?? facts.now,
     spendMicros: spend,
     killed,
     agentEnabled,

@@ -1,6 +1,6 @@
 import type { PolicyReason, RiskLevel } from '../contracts/action.ts';
-import type { Policy } from '../contracts/policy.ts';
-import { findings, type Subject } from './condition/condition.ts';
+import type { Condition, Policy } from '../contracts/policy.ts';
+import { conditionsFor, type Finding, type Subject } from './condition/finding.ts';
 import { toMicros, toUsd } from './money.ts';
 
 /** What is known of a call when it is ruled on. */
@@ -30,6 +30,20 @@ export interface Considered {
   readonly used: Used;
 }
 
+/** The same with what the conditions that speak of its tool have said of the call, in their order. */
+export interface Judged extends Considered {
+  readonly found: readonly Finding[];
+}
+
+/** What has to be asked of the conditions before a policy can be held against a call; none, where none speaks of its tool. */
+export const questionOf = ({ call, policy }: Considered): { conditions: Condition[]; subject: Subject } => {
+  const { args, agent, tool, time, spendMicros } = call;
+  return {
+    conditions: conditionsFor(policy.conditions, tool),
+    subject: { args, agent, tool, time, spendUsd: toUsd(spendMicros) },
+  };
+};
+
 export type Verdict =
   | { readonly kind: 'allow' }
   /** `condition` is the name of the one that was not met. */
@@ -51,7 +65,7 @@ export interface Check {
 interface NamedCheck {
   readonly reason: PolicyReason;
   readonly risk: RiskLevel;
-  readonly check: (considered: Considered) => Check;
+  readonly check: (judged: Judged) => Check;
 }
 
 const lists = (tools: readonly string[] | undefined, tool: string): boolean => tools?.includes(tool) ?? false;
@@ -80,23 +94,21 @@ const checks: readonly NamedCheck[] = [
 ];
 
 /** Whether a policy lets a call through, or the first reason why not. */
-export function judge(considered: Considered): Verdict {
+export function judge(judged: Judged): Verdict {
   for (const { reason, risk, check } of checks) {
-    const { passed, condition } = check(considered);
+    const { passed, condition } = check(judged);
     if (!passed) return { kind: 'deny', reason, risk, ...(condition !== undefined && { condition }) };
   }
   return { kind: 'allow' };
 }
 
-/** The same as far as it can be said without evaluating a condition: where there are any, those behind them are not asked. */
-export function judgeAhead(considered: Considered): Verdict {
-  const { conditions = [] } = considered.policy;
-  if (conditions.length === 0) return judge(considered);
+/** Why a call is denied whatever its conditions say: by a check that comes before them. */
+export function deniedAhead(considered: Considered): Extract<Verdict, { kind: 'deny' }> | undefined {
   for (const { reason, risk, check } of checks) {
-    if (check === conditionsMet) break;
-    if (!check(considered).passed) return { kind: 'deny', reason, risk };
+    if (check === conditionsMet) return undefined;
+    if (!check({ ...considered, found: [] }).passed) return { kind: 'deny', reason, risk };
   }
-  return { kind: 'allow' };
+  return undefined;
 }
 
 /** What the lists of a policy alone say of a tool: they are looked at once more before each attempt. */
@@ -113,21 +125,23 @@ export interface ExplainedCheck extends Check {
 }
 
 /** What each check says, also those behind the first that does not pass. */
-export const explain = (considered: Considered): ExplainedCheck[] =>
-  checks.map(({ reason, check }) => ({ check: reason, ...check(considered) }));
+export const explain = (judged: Judged): ExplainedCheck[] =>
+  checks.map(({ reason, check }) => ({ check: reason, ...check(judged) }));
 
 function allowedList({ call, policy }: Considered): Check {
   const { allowed_tools: allowed = [] } = policy;
   return { passed: allowed.length === 0 || allowed.includes(call.tool) };
 }
 
-/** What cannot be evaluated denies, unless the policy lets this tool through then. */
-function conditionsMet({ call, policy }: Considered): Check {
+/**
+ * What cannot be evaluated denies, unless the policy lets this tool through then. What was given up denies in any case: else
+ * arguments that take long would be a way past every condition.
+ */
+function conditionsMet({ call, policy, found }: Judged): Check {
   const { conditions = [], fail_open_tools } = policy;
   if (conditions.length === 0) return { passed: true };
   const failsOpen = lists(fail_open_tools, call.tool);
-  const found = findings(conditions, { ...call, spendUsd: toUsd(call.spendMicros) });
-  const unmet = found.find(({ holds, error }) => !holds && !(failsOpen && error !== undefined));
+  const unmet = found.find(({ holds, error, gaveUp }) => !holds && !(failsOpen && error !== undefined && !gaveUp));
   const detail = { conditions: found };
   return unmet === undefined ? { passed: true, detail } : { passed: false, detail, condition: unmet.name };
 }

@@ -1,6 +1,6 @@
 import { type Asked, type Facts, type Ruling, rule } from './admission.ts';
 
-/** A call as far as a rehearsal looks at it, with what is known of its agent and tool. */
+/** A call as far as a rehearsal looks at it, with what is known of its agent and tool, its conditions judged. */
 export interface Rehearsed {
   readonly asked: Asked;
   readonly facts: Facts;

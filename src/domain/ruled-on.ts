@@ -21,7 +21,7 @@ export const RuledOn = z.object({
 export type RuledOn = z.output<typeof RuledOn>;
 
 export const ruledOn = (asked: Asked, facts: Facts): RuledOn => ({
-  at: facts.now.toISOString(),
+  at: (consider(asked, facts)?.call.time ?? facts.now).toISOString(),
   asked_spend_usd: asked.spendUsd ?? null,
   price_micros: facts.tool?.priceMicros ?? null,
   killed: facts.killed,

@@ -1,25 +1,23 @@
-import type { Explanation, SimulatedDays, SimulateRequest, Simulation } from '../contracts/decision.ts';
+import type { Explanation, SimulateRequest, Simulation } from '../contracts/decision.ts';
 import { Refusal } from '../contracts/errors.ts';
 import type { Policy } from '../contracts/policy.ts';
 import { consider } from '../domain/admission.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { toUsd } from '../domain/money.ts';
-import { type Considered, explain, judge, type Verdict } from '../domain/policy.ts';
-import { createReplay, type Replayed } from '../domain/replay.ts';
+import { explain, type Judged, judge } from '../domain/policy.ts';
 import { reconsider } from '../domain/ruled-on.ts';
+import type { Judge } from '../judge/judge.ts';
 import type { createAdmissions } from '../store/admissions.ts';
-import type { createDecisions as createDecisionStore, DecisionRecord } from '../store/decisions.ts';
+import type { createDecisions as createDecisionStore } from '../store/decisions.ts';
 import type { createPolicies } from '../store/policies.ts';
-
-const PAGE = 1_000;
-/** What one simulation looks at: about ten seconds of work where the policy has conditions. */
-const MAX_REPLAYED = 100_000;
-const MAX_CHANGES = 1_000;
+import { createReplays } from './replays.ts';
+import { madeOf, rulingOf } from './ruling-view.ts';
 
 export interface DecisionDeps {
   readonly admissions: ReturnType<typeof createAdmissions>;
   readonly decisions: ReturnType<typeof createDecisionStore>;
   readonly policies: ReturnType<typeof createPolicies>;
+  readonly judge: Judge;
 }
 
 type Call = NonNullable<SimulateRequest['call']>;
@@ -27,51 +25,42 @@ type Call = NonNullable<SimulateRequest['call']>;
 export type Decisions = ReturnType<typeof createDecisions>;
 
 /** Decisions looked at without making any: why one was made, and what another policy would have said. */
-export function createDecisions({ admissions, decisions, policies }: DecisionDeps) {
+export function createDecisions({ admissions, decisions, policies, judge: threads }: DecisionDeps) {
+  const replay = createReplays({ decisions, judge: threads });
+
   async function call(tenant: string, agentId: string, asked: Call, draft: Policy | undefined): Promise<Simulation> {
     const { run_id: _named, ...args } = asked.args ?? {};
     const facts = await admissions.facts({ tenant, agentId, tool: asked.tool });
     const request = { agentId, tool: asked.tool, args, argsHash: fingerprint(args), spendUsd: asked.spend_usd };
     const considered = consider(request, draft === undefined ? facts : { ...facts, policy: draft });
     if (considered === undefined) throw new Refusal('tool_not_found', { tool: asked.tool });
+    const judged = { ...considered, found: await threads.found(tenant, considered) };
     const spend = toUsd(considered.call.spendMicros);
-    return { agent_id: agentId, ...rulingOf(judge(considered)), spend_usd: spend, checks: checksOf(considered) };
-  }
-
-  async function replay(tenant: string, agentId: string, days: number, policy: Policy): Promise<SimulatedDays> {
-    const put = createReplay(policy);
-    const found: SimulatedDays = { agent_id: agentId, days, replayed: 0, complete: true, changed: 0, changes: [] };
-    for (let after: string | undefined; ; ) {
-      const { page, isLast } = await decisions.since(tenant, agentId, days, after, PAGE);
-      for (const decision of page) {
-        const change = changeOf(decision, put(decision));
-        if (change === undefined) continue;
-        found.changed += 1;
-        if (found.changes.length < MAX_CHANGES) found.changes.push(change);
-      }
-      found.replayed += page.length;
-      found.complete = isLast;
-      after = page.at(-1)?.actionId;
-      if (found.complete || found.replayed >= MAX_REPLAYED) return found;
-    }
+    return { agent_id: agentId, ...rulingOf(judge(judged)), spend_usd: spend, checks: checksOf(judged) };
   }
 
   return {
     /**
-     * Holds a policy, the one in force where none is given, against one call, or against the decisions of the last days.
+     * Holds a policy, the one in force where none is given, against one call, or against the decisions of the last days. A replay
+     * ends early where nobody waits for it any more (`signal`), or where conditions have been given up too often.
      *
-     * @throws {Refusal} `tool_not_found`.
+     * @throws {Refusal} `tool_not_found`; `unavailable` where too much of the tenant waits to be judged.
      */
-    async simulate(tenant: string, agentId: string, request: SimulateRequest): Promise<Simulation> {
+    async simulate(
+      tenant: string,
+      agentId: string,
+      request: SimulateRequest,
+      signal: AbortSignal,
+    ): Promise<Simulation> {
       if (request.call !== undefined) return await call(tenant, agentId, request.call, request.policy);
       const policy = request.policy ?? (await policies.get(tenant, agentId))?.policy ?? {};
-      return await replay(tenant, agentId, request.days, policy);
+      return await replay(tenant, agentId, { days: request.days, policy, signal });
     },
 
     /**
      * Why a call was allowed or blocked: every check once more, over what was known when the decision was made.
      *
-     * @throws {Refusal} `decision_not_found`.
+     * @throws {Refusal} `decision_not_found`; `unavailable` where too much of the tenant waits to be judged.
      */
     async explain(tenant: string, actionId: string): Promise<Explanation> {
       const found = await decisions.find(tenant, actionId);
@@ -100,46 +89,12 @@ export function createDecisions({ admissions, decisions, policies }: DecisionDep
           tool_calls_today: ruledOn.tool_calls_today,
           spent_usd_today: toUsd(ruledOn.micros_today),
         },
-        checks: checksOf(considered),
+        checks: checksOf({ ...considered, found: await threads.found(tenant, considered) }),
         outcome: decision.status,
       };
     },
   };
 }
 
-const checksOf = (considered: Considered): Explanation['checks'] =>
-  explain(considered).map(({ check, passed, detail }) => ({ check, passed, ...(detail !== undefined && { detail }) }));
-
-type RulingView = Pick<Explanation, 'decision' | 'policy_reason' | 'risk_level' | 'condition'>;
-
-const rulingOf = (verdict: Verdict): RulingView =>
-  verdict.kind === 'allow'
-    ? { decision: 'allowed', policy_reason: 'ok', risk_level: 'low' }
-    : {
-        decision: verdict.reason === 'approval_required' ? 'pending' : 'blocked',
-        policy_reason: verdict.reason,
-        risk_level: verdict.risk,
-        ...(verdict.condition !== undefined && { condition: verdict.condition }),
-      };
-
-const madeOf = ({ allowed, policyReason, condition }: DecisionRecord): Omit<RulingView, 'risk_level'> => ({
-  decision: allowed ? 'allowed' : policyReason === 'approval_required' ? 'pending' : 'blocked',
-  policy_reason: policyReason,
-  ...(condition !== null && { condition }),
-});
-
-function changeOf(decision: DecisionRecord, { verdict, spendMicros }: Replayed) {
-  const { risk_level: _risk, ...after } = rulingOf(verdict);
-  const before = madeOf(decision);
-  const isSame = before.policy_reason === after.policy_reason && decision.condition === (after.condition ?? null);
-  if (isSame) return undefined;
-  return {
-    action_id: decision.actionId,
-    ts: decision.at.toISOString(),
-    tool: decision.tool,
-    args_hash: decision.argsHash,
-    spend_usd: toUsd(spendMicros),
-    before,
-    after,
-  };
-}
+const checksOf = (judged: Judged): Explanation['checks'] =>
+  explain(judged).map(({ check, passed, detail }) => ({ check, passed, ...(detail !== undefined && { detail }) }));

@@ -54,12 +54,22 @@ export function createMetrics() {
     registers,
   });
 
+  const judgements = new Counter({
+    name: 'onceonly_condition_judgements_total',
+    help: 'Jobs of the threads that judge conditions; given up: past the deadline, or ended by what it took',
+    labelNames: ['outcome'] as const,
+    registers,
+  });
+
   return {
     registry,
 
     /** A call was decided, or answered with what another had led to: once for each line in the audit trail. */
     decided: (decision: Decided, reason: PolicyReason | 'tool_not_found'): void =>
       decisions.inc({ decision, policy_reason: reason }),
+
+    /** Conditions were judged, or given up, or refused because too many of their tenant waited already. */
+    judged: (outcome: 'judged' | 'gave_up' | 'refused'): void => judgements.inc({ outcome }),
 
     /** A check-lock was answered. */
     checked: (status: 'locked' | 'duplicate'): void => checks.inc({ status }),

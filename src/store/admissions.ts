@@ -4,7 +4,7 @@ import type { JsonObject } from '../contracts/common.ts';
 import { DEFAULT_APPROVAL_TTL_SECONDS } from '../contracts/settings.ts';
 import { impossible } from '../domain/abandonment.ts';
 import { type ActionRecord, answerOf, asRepeat, isOpen } from '../domain/action.ts';
-import type { Facts, Ruling } from '../domain/admission.ts';
+import type { Facts, Judgement, Ruling } from '../domain/admission.ts';
 import { approvalOfAction } from '../domain/approval.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { ruledOn } from '../domain/ruled-on.ts';
@@ -60,9 +60,10 @@ export const createAdmissions = (db: Database) => ({
   /**
    * Rules on an action and keeps the ruling, in one transaction: the hold, the count, the action's row and its audit
    * line are there together or not at all. Serialised per (tenant, agent, UTC day) by the ledger's row lock, so that
-   * no cap is exceeded at any instant. Repeating it for the same action changes nothing.
+   * no cap is exceeded at any instant. Repeating it for the same action changes nothing. `judged` is what its conditions have
+   * said before, which the rule holds against the facts; where it does not fit, nothing is kept (`unjudged`).
    */
-  admit: (action: NewAction, rule: (facts: Facts) => Ruling): Promise<Admitted> =>
+  admit: (action: NewAction, judged: Judgement | undefined, rule: (facts: Facts) => Ruling): Promise<Admitted> =>
     transact(db, async (tx) => {
       let facts = (await readFacts(tx, action, { lock: true })) ?? (await openLedger(tx, action));
       let orphan: ActionRecord | undefined;
@@ -71,6 +72,7 @@ export const createAdmissions = (db: Database) => ({
         if (closed.settled) orphan = closed.action;
         facts = (await readFacts(tx, action, { lock: true })) ?? facts;
       }
+      facts = { ...facts, judged };
       const ruling = rule(facts);
       await keep(tx, action, facts, ruling);
       return { ruling, facts, orphan };

@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { compile, findings, type Subject } from '../../src/domain/condition/condition.ts';
+import { compile, findings } from '../../src/domain/condition/condition.ts';
 import { ConditionError } from '../../src/domain/condition/expression.ts';
+import { conditionsFor, type Finding, type Subject } from '../../src/domain/condition/finding.ts';
+import { containsText } from '../../src/domain/condition/text-functions.ts';
 
 const subject: Subject = {
   args: {
@@ -17,7 +19,7 @@ const subject: Subject = {
   spendUsd: 2.5,
   time: new Date('2026-11-24T14:30:00Z'),
 };
-const ask = (expression: string, on: Subject = subject) => findings([{ name: 'it', expression }], on)[0];
+const ask = (expression: string, on: Subject = subject) => findings([{ name: 'it', expression }], on)[0] as Finding;
 const faultOf = (expression: string): ConditionError => {
   try {
     compile(expression);
@@ -71,8 +73,30 @@ describe('a condition', () => {
       { name: 'mine', expression: 'true', tools: ['stripe.charge'] },
       { name: 'all', expression: 'true' },
     ];
-    expect(findings(conditions, subject).map(({ name }) => name)).toEqual(['mine', 'all']);
+    expect(conditionsFor(conditions, subject.tool).map(({ name }) => name)).toEqual(['mine', 'all']);
   });
+});
+
+test('why it could not be evaluated is told without repeating long arguments', () => {
+  const { error = '' } = ask('time.getHours(args.zone) > 1', { ...subject, args: { zone: 'x'.repeat(10_000) } });
+  expect(error).toMatch(/^Invalid time zone/);
+  expect(error.length).toBeLessThan(1_000);
+});
+
+test('lists that are put together are what they would be in one piece, and stay what they were', () => {
+  const list = fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 90 });
+  fc.assert(
+    fc.property(list, list, fc.array(list, { maxLength: 3 }), (a, b, more) => {
+      const args = { a, b, c: more.flat(), ab: [...a, ...b], all: [...a, ...b, ...more.flat(), ...a] };
+      for (const expression of [
+        'args.a + args.b == args.ab',
+        'args.a + args.b + args.c + args.a == args.all',
+        'args.ab.map(x, x) == args.ab && args.all.filter(x, true) == args.all',
+        '[args.a + args.b].all(ab, ab + args.c + args.a == args.all && ab + [1.0] != ab && ab == args.ab)',
+      ])
+        expect(ask(expression, { ...subject, args })).toEqual({ name: 'it', holds: true });
+    }),
+  );
 });
 
 describe('a broken condition is found where it breaks', () => {
@@ -148,13 +172,42 @@ describe('what a condition may cost is bounded', () => {
     expect(faultOf(Array(200).fill('true').join(' && ')).kind).toBe('cel_cost');
   });
 
-  test('when it is evaluated, by the size of the arguments', () => {
-    const pairs = 'args.a.all(x, args.a.exists(y, x == y))';
-    expect(ask(pairs, { ...subject, args: { a: [1, 2, 3] } })).toEqual({ name: 'it', holds: true });
-    const many = Array.from({ length: 5_000 }, (_, n) => n);
-    expect(ask(pairs, { ...subject, args: { a: many } })).toMatchObject({
-      holds: false,
-      error: 'too costly for arguments of this size',
-    });
+  test('not by the size of the arguments, which only time tells about', () => {
+    const items = Array.from({ length: 5_000 }, (_, price) => ({ price }));
+    const args = { items };
+    expect(ask('args.items.all(item, item.price >= 0)', { ...subject, args }).holds).toBe(true);
+    expect(ask('args.items.all(item, item.price < 4999)', { ...subject, args }).holds).toBe(false);
+  });
+
+  test('nor by lists of some thousand elements that macros make', () => {
+    const args = { items: Array.from({ length: 5_000 }, (_, price) => ({ price })) };
+    for (const expression of [
+      'args.items.map(item, item.price).exists(price, price == 4999.0)',
+      'args.items.filter(item, item.price > 0).filter(item, item.price < 4999).size() == 4998',
+      'args.items.map(item, item.price)[4321] == 4321.0',
+      '(args.items + [args.items[0]] + args.items).size() == 10001',
+    ])
+      expect(ask(expression, { ...subject, args })).toEqual({ name: 'it', holds: true });
+  });
+
+  test('by the length of the texts it makes, and the memory with them', () => {
+    const double = (text: string) => `[${text}].map(t, t + t + t + t)[0]`;
+    const long = Array.from({ length: 12 }).reduce<string>(double, 'args.to');
+    expect(ask(`size(${long}) > 0`)).toMatchObject({ holds: false, error: expect.stringContaining('at most 1048576') });
+  });
+
+  test('by a search that takes no longer than both texts are', () => {
+    const part = fc.array(fc.constantFrom('a', 'b'), { maxLength: 1_500 }).map((letters) => letters.join(''));
+    fc.assert(
+      fc.property(part, part, fc.array(part, { maxLength: 4 }), (one, other, more) => {
+        const text = [one.repeat(8), other, ...more].join('');
+        for (const wanted of [other, `${other}b`, text.slice(500, 2_500)])
+          expect(containsText(text, wanted)).toBe(text.includes(wanted));
+      }),
+      { numRuns: 50 },
+    );
+    const [text, wanted] = ['a'.repeat(200_000), `${'a'.repeat(20_000)}b${'a'.repeat(20_000)}`];
+    expect(containsText(text, wanted)).toBe(false);
+    expect(containsText(text + wanted, wanted)).toBe(true);
   });
 });

@@ -20,13 +20,13 @@ const simulate = route({
   body: SimulateRequest,
   answer: Simulation,
   refusals: ['unknown_tools', 'tool_not_found'],
-  handle: async ({ tenant, params: { agent_id }, body }, { stores, decisions }) => {
+  handle: async ({ tenant, params: { agent_id }, body, signal }, { stores, decisions, judge }) => {
     if (body.policy !== undefined) {
-      checkConditions(body.policy.conditions, ['policy']);
+      await checkConditions(judge, tenant, body.policy.conditions, ['policy']);
       const tools = await stores.policies.unknownTools(tenant, agent_id, body.policy);
       if (tools.length > 0) throw new Refusal('unknown_tools', { tools });
     }
-    return await decisions.simulate(tenant, agent_id, body);
+    return await decisions.simulate(tenant, agent_id, body, signal);
   },
 });
 

@@ -23,9 +23,9 @@ const save = route({
   body: PolicyRequest,
   answer: PolicyAnswer,
   refusals: ['unknown_tools'],
-  handle: (input, deps) => {
+  handle: async (input, deps) => {
     const { agent_id, ...policy } = input.body;
-    checkConditions(policy.conditions, []);
+    await checkConditions(deps.judge, input.tenant, policy.conditions, []);
     return store(input, agent_id, policy, deps);
   },
 });
@@ -41,9 +41,9 @@ const fromTemplate = route({
   body: TemplateRequest,
   answer: PolicyAnswer,
   refusals: ['unknown_tools'],
-  handle: (input, deps) => {
+  handle: async (input, deps) => {
     const { template, overrides = {}, agent_id } = input.body;
-    checkConditions(overrides.conditions, ['overrides']);
+    await checkConditions(deps.judge, input.tenant, overrides.conditions, ['overrides']);
     return store(input, agent_id, policyFrom(template, overrides), deps);
   },
 });

@@ -1,31 +1,16 @@
 import { type CelInput, CelScalar, celEnv, isCelError, objectType, plan } from '@bufbuild/cel';
 import { TimestampSchema, timestampFromDate } from '@bufbuild/protobuf/wkt';
-import type { JsonObject } from '../../contracts/common.ts';
+import { LRUCache } from 'lru-cache';
 import type { Condition } from '../../contracts/policy.ts';
-import { type Cost, costOf, isAffordable } from './cost.ts';
 import { parseExpression } from './expression.ts';
+import type { Finding, Subject } from './finding.ts';
+import { listFunctions } from './list-functions.ts';
+import { checkSize } from './size.ts';
+import { textFunctions } from './text-functions.ts';
+import { timeFunctions } from './time-functions.ts';
 import { typecheck } from './typecheck.ts';
 
-/** What a condition is asked about. */
-export interface Subject {
-  readonly args: JsonObject;
-  readonly agent: string;
-  readonly tool: string;
-  readonly spendUsd: number;
-  readonly time: Date;
-}
-
-/** What a condition says of a call; `error` where it could not be evaluated, which is no yes. */
-export interface Finding {
-  readonly name: string;
-  readonly holds: boolean;
-  readonly error?: string;
-}
-
-interface Compiled {
-  readonly cost: Cost;
-  readonly evaluate: (variables: Record<string, CelInput>) => unknown;
-}
+type Evaluate = (variables: Record<string, CelInput>) => unknown;
 
 const environment = celEnv({
   variables: {
@@ -35,6 +20,7 @@ const environment = celEnv({
     spend_usd: CelScalar.DOUBLE,
     time: objectType(TimestampSchema),
   },
+  funcs: [...listFunctions, ...textFunctions, ...timeFunctions],
 });
 
 /**
@@ -42,45 +28,58 @@ const environment = celEnv({
  *
  * @throws {ConditionError} with the place of the fault.
  */
-export function compile(expression: string): Compiled {
+export function compile(expression: string): Evaluate {
   const parsed = parseExpression(expression);
   typecheck(expression, parsed);
-  const evaluate = plan(environment, parsed.expr) as unknown as Compiled['evaluate'];
-  return { cost: costOf(expression, parsed), evaluate };
+  checkSize(expression, parsed);
+  return plan(environment, parsed.expr) as unknown as Evaluate;
 }
 
 /** Texts are few: those of the policies in use. The bound is for a tenant that never stops making new ones. */
 const MAX_COMPILED = 1_000;
+/** Characters of why a condition could not be evaluated: the library repeats what it was given, which may be an argument. */
+const MAX_ERROR = 200;
+const compiled = new LRUCache<string, Evaluate>({ max: MAX_COMPILED });
 
-/** The conditions of a policy that speak of a tool. */
-const conditionsFor = (conditions: readonly Condition[], tool: string): Condition[] =>
-  conditions.filter(({ tools }) => tools === undefined || tools.includes(tool));
+/** Whether an expression is compiled already, so that evaluating it costs no more than that. */
+export const isCompiled = (expression: string): boolean => compiled.has(expression);
 
-/** Evaluates every condition that applies to the call, in the policy's order. */
-export function findings(conditions: readonly Condition[], subject: Subject): Finding[] {
-  return conditionsFor(conditions, subject.tool).map(({ name, expression }) => ({
-    name,
-    ...evaluate(expression, subject),
-  }));
-}
-
-const compiled = new Map<string, Compiled>();
-
-function compiledOf(expression: string): Compiled {
+/**
+ * Compiles an expression for those who evaluate it after this.
+ *
+ * @throws {ConditionError} with the place of the fault.
+ */
+export function compiledOf(expression: string): Evaluate {
   const known = compiled.get(expression);
   if (known !== undefined) return known;
-  if (compiled.size >= MAX_COMPILED) compiled.clear();
   const made = compile(expression);
   compiled.set(expression, made);
   return made;
 }
 
-function evaluate(expression: string, subject: Subject): Omit<Finding, 'name'> {
-  const failed = (error: string) => ({ holds: false, error });
+/** Who follows an evaluation: what it is at, and what was found. Places count from 0; `ready` comes before the first. */
+export interface Following {
+  ready(): void;
+  begins(n: number): void;
+  found(n: number, finding: Finding): void;
+}
+
+/** Evaluates every condition in its order. It takes as long as it takes: `src/judge` bounds it. */
+export function findings(conditions: readonly Condition[], subject: Subject, following?: Following): Finding[] {
+  const variables = variablesOf(subject);
+  following?.ready();
+  return conditions.map(({ name, expression }, n) => {
+    following?.begins(n);
+    const finding = { name, ...evaluate(expression, variables) };
+    following?.found(n, finding);
+    return finding;
+  });
+}
+
+function evaluate(expression: string, variables: Record<string, CelInput>): Omit<Finding, 'name'> {
+  const failed = (error: string) => ({ holds: false, error: error.slice(0, MAX_ERROR) });
   try {
-    const { cost, evaluate: run } = compiledOf(expression);
-    if (!isAffordable(cost, subject.args)) return failed('too costly for arguments of this size');
-    const result = run(variablesOf(subject));
+    const result = compiledOf(expression)(variables);
     if (isCelError(result)) return failed(result.message);
     return typeof result === 'boolean' ? { holds: result } : failed(`neither true nor false: ${typeof result}`);
   } catch (error) {

@@ -2,6 +2,7 @@ import type { ActionAnswer } from '../../contracts/action.ts';
 import { Refusal } from '../../contracts/errors.ts';
 import { actionOfRun } from '../../domain/action.ts';
 import { denialOf, type Facts, refusedAhead } from '../../domain/admission.ts';
+import type { Judge } from '../../judge/judge.ts';
 import type { Metrics } from '../../metrics/metrics.ts';
 import type { createActions, Recalled } from '../../store/actions.ts';
 import type { createAdmissions } from '../../store/admissions.ts';
@@ -12,13 +13,14 @@ import type { IdentifiedCall } from './call.ts';
 export interface DenialDeps {
   readonly actions: Pick<ReturnType<typeof createActions>, 'recall'>;
   readonly admissions: ReturnType<typeof createAdmissions>;
+  readonly judge: Pick<Judge, 'judgement'>;
   readonly metrics: Pick<Metrics, 'decided'>;
 }
 
 export type Denials = ReturnType<typeof createDenials>;
 
 /** What is known of a call before anything is started, and what needs no workflow to be said. */
-export const createDenials = ({ actions, admissions, metrics }: DenialDeps) => ({
+export const createDenials = ({ actions, admissions, judge, metrics }: DenialDeps) => ({
   /** What a call is decided by before anything is started; a policy that cannot be read is found out by the workflow. */
   async recall(call: IdentifiedCall): Promise<{ recalled: Recalled; facts: Facts | undefined }> {
     try {
@@ -31,13 +33,21 @@ export const createDenials = ({ actions, admissions, metrics }: DenialDeps) => (
     }
   },
 
-  /** A denial opens no workflow: it is one transaction, on the record. Undefined where the call is not denied ahead. */
+  /**
+   * A denial opens no workflow: it is one transaction, on the record. Undefined where the call is not denied ahead.
+   *
+   * @throws {Refusal} `tool_not_found`; `unavailable` where too many calls of the tenant wait to be judged.
+   */
   async refuse(call: IdentifiedCall, known: Facts): Promise<ActionAnswer | undefined> {
     // Under a key that is made for this one request there is nothing to remember.
     const { previous: _other, ...facts } = known;
-    const asked = call.unique ? { ...facts, previous: undefined } : known;
-    const ruling = refusedAhead(call, asked);
-    if (ruling === undefined) return undefined;
+    let asked: Facts = call.unique ? { ...facts, previous: undefined } : known;
+    let ruling = refusedAhead(call, asked);
+    if (ruling?.kind === 'unjudged') {
+      asked = { ...asked, judged: await judge.judgement(call.tenant, call, asked) };
+      ruling = refusedAhead(call, asked);
+    }
+    if (ruling === undefined || ruling.kind === 'unjudged') return undefined;
     const { tenant, workflowId, agentId, tool, args, argsHash, spendUsd, actor } = call;
     const actionId = actionOfRun(newRunId());
     const runId = call.runId ?? actionId;
