@@ -140,9 +140,11 @@ describe('a decision explained', () => {
       inputs: { args: { amount: 2 }, asked_spend_usd: 4, spend_usd: 4, spent_usd_today: 3, actions_this_hour: 1 },
     });
     expect(found.checks.map(({ check, passed }: { check: string; passed: boolean }) => [check, passed])).toEqual([
+      ['killed', true],
       ['agent_disabled', true],
       ['tool_disabled', true],
       ['tool_explicitly_blocked', true],
+      ['no_policy', true],
       ['tool_not_in_allowed_list', true],
       ['condition_not_met', true],
       ['max_calls_per_tool_exceeded', true],
@@ -150,8 +152,8 @@ describe('a decision explained', () => {
       ['max_spend_usd_per_day_exceeded', false],
       ['approval_required', true],
     ]);
-    expect(found.checks.at(4).detail).toEqual({ conditions: [{ name: 'small-refunds', holds: true }] });
-    expect(found.checks.at(7).detail).toEqual({ limit: 5, used: 3, spend_usd: 4 });
+    expect(found.checks.at(6).detail).toEqual({ conditions: [{ name: 'small-refunds', holds: true }] });
+    expect(found.checks.at(9).detail).toEqual({ limit: 5, used: 3, spend_usd: 4 });
   });
 
   test('stays as it was made, whatever is changed later', async () => {
