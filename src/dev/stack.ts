@@ -13,6 +13,8 @@ export interface StackOptions {
   readonly environment: Environment;
   /** Ports for Temporal's frontend and UI, taken where they are free; any by default. */
   readonly temporalPorts?: { readonly preferredPort: number; readonly preferredUiPort: number };
+  /** Starts Temporal; its dev server by default. */
+  readonly temporal?: typeof startTemporal;
   readonly progress: Progress;
 }
 
@@ -67,11 +69,12 @@ async function postgres({ dataDir, environment, progress }: StackOptions): Promi
   return { environment: { DATABASE_URL: server.url }, source: server.source, stop: server.stop };
 }
 
-async function temporal({ dataDir, environment, progress, temporalPorts }: StackOptions): Promise<Part> {
+async function temporal({ temporal: start = startTemporal, ...options }: StackOptions): Promise<Part> {
+  const { dataDir, environment, progress, temporalPorts } = options;
   const named = ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].find((name) => environment[name]);
   if (named !== undefined) return existing('Temporal', named, progress);
   const namespace = environment.TEMPORAL_NAMESPACE || 'default';
-  const server = await startTemporal({ dataDir, environment, progress, namespace, ...temporalPorts });
+  const server = await start({ dataDir, environment, progress, namespace, ...temporalPorts });
   // Temporal's usual configuration file may hold the key of a cloud account, which a local server does not understand.
   const noProfiles = join(dataDir, 'temporal', 'no-profiles.toml');
   await writeFile(noProfiles, '[profile.default]\n');

@@ -30,7 +30,7 @@ export interface TemporalOptions {
 const notFound = 5;
 
 /** The dev server's defaults poll 20 times a second and allow a few hundred calls: each hop of a workflow would wait for that. */
-const dynamicConfig = {
+export const dynamicConfig = {
   'history.transferProcessorMaxPollRPS': 2_000,
   'history.timerProcessorMaxPollRPS': 2_000,
   'history.rps': 100_000,
@@ -93,7 +93,7 @@ function flags(at: Place): readonly string[] {
 }
 
 /** The frontend opens its port before the rest is up; a question about a workflow that never was reaches all of it. */
-async function serves(address: string, namespace: string): Promise<boolean> {
+export async function serves(address: string, namespace: string): Promise<boolean> {
   const connection = await Connection.connect({ address, connectTimeout: '1s' }).catch(() => undefined);
   if (connection === undefined) return false;
   try {

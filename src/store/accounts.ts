@@ -47,4 +47,9 @@ export const createAccounts = (db: Database) => ({
 });
 
 const lockNotifications = (tx: Queries, tenant: string): Promise<Notifications> =>
-  tx.selectFrom('tenants').select(notifications).where('tenant', '=', tenant).forUpdate().executeTakeFirstOrThrow();
+  tx
+    .selectFrom('tenants')
+    .select(notifications)
+    .where('tenant', '=', tenant)
+    .forNoKeyUpdate()
+    .executeTakeFirstOrThrow();

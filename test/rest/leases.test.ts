@@ -82,6 +82,13 @@ describe('holding', () => {
     expect((await status(key)).body.ttl_left).toBeGreaterThan(500);
   });
 
+  test('forty extensions at once are forty extensions', async () => {
+    const { key, id } = await held();
+    const answers = await Promise.all(Array.from({ length: 40 }, () => end('extend', key, id, { ttl: 600 })));
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+    expect(new Set(answers.map(({ body }) => body.version)).size).toBe(40);
+  });
+
   test.each(['extend', 'complete', 'fail', 'cancel'] as const)(
     '%s by another id is a mismatch, of an unknown key 404',
     async (how) => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { startRedis } from '../../src/dev/redis.ts';
 import { startStack } from '../../src/dev/stack.ts';
+import { startTemporalOfShape } from './shape.ts';
 
 /** The services that all test files share; each file makes a database and a task queue of its own there. */
 export interface Services {
@@ -28,7 +29,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const environment = withoutServices(process.env);
   const remove = () => rm(dataDir, { recursive: true, force: true });
   try {
-    const stack = await startStack({ dataDir, environment, progress });
+    const stack = await startStack({ dataDir, environment, progress, temporal: startTemporalOfShape });
     const redis = await startRedis({ dataDir, environment });
     progress(redis === undefined ? 'Redis for tests: redis-server is not installed' : `Redis for tests: ${redis.url}`);
     project.provide('services', {

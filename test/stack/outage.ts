@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { type Postgres, startPostgres } from '../../src/dev/postgres.ts';
 import { pidOf } from '../../src/dev/process-identity.ts';
 import { type Redis, startRedis } from '../../src/dev/redis.ts';
-import { startTemporal, type Temporal } from '../../src/dev/temporal.ts';
+import type { Temporal } from '../../src/dev/temporal.ts';
+import { startTemporalOfShape } from './shape.ts';
 
 interface Server {
   readonly port: number;
@@ -32,9 +33,11 @@ const quiet = () => undefined;
 export const privatePostgres = (): Promise<Outage<Postgres>> =>
   outage('postgres', (dataDir, port) => startPostgres({ dataDir, ...port, environment: process.env, progress: quiet }));
 
-/** A Temporal dev server of its own. */
+/** A Temporal of its own. */
 export const privateTemporal = (): Promise<Outage<Temporal>> =>
-  outage('temporal', (dataDir, port) => startTemporal({ dataDir, ...port, environment: process.env, progress: quiet }));
+  outage('temporal', (dataDir, port) =>
+    startTemporalOfShape({ dataDir, ...port, environment: process.env, progress: quiet }),
+  );
 
 /**
  * A Redis of its own.

@@ -4,6 +4,7 @@ import { type Behaviour, type Receiver, startReceiver } from '../../src/dev/rece
 import { freshEnvironment, type ProductEnvironment } from './environment.ts';
 import { type ProductProcess, type Role, startProcess } from './product.ts';
 import { type Answer, createRest, type Rest } from './rest.ts';
+import { isDeployment } from './shape.ts';
 
 export const SECRET = 'a-secret-of-the-tests';
 
@@ -44,10 +45,12 @@ export interface WorldOptions {
 /** The product over the real services, with a database of its own and a receiver for its tools. */
 export async function buildWorld({
   redis = false,
-  roles = ['all'],
+  roles: asked,
   env: differs = {},
 }: WorldOptions = {}): Promise<World> {
-  const env: ProductEnvironment = { ...(await freshEnvironment({ redis })), ...differs };
+  const isSpread = isDeployment && asked === undefined;
+  const roles = asked ?? (isSpread ? ['api', 'worker'] : ['all']);
+  const env: ProductEnvironment = { ...(await freshEnvironment({ redis: redis || isSpread })), ...differs };
   const db = new pg.Pool({ connectionString: env.DATABASE_URL, max: 2 });
   db.on('error', () => undefined);
   const receiver = await startReceiver({ secret: SECRET });
@@ -62,8 +65,13 @@ export async function buildWorld({
     return started;
   };
   for (const role of roles) await start(role);
+  // In the shape of a deployment each role is there twice.
+  const seconds = isSpread
+    ? [await startProcess({ role: 'api', env }), await startProcess({ role: 'worker', env })]
+    : [];
   const api = processes.get('all') ?? processes.get('api');
-  const rest = createRest(api?.url ?? '', env.ONCEONLY_BOOTSTRAP_KEY);
+  const others = seconds.map(({ url }) => url).filter((url) => url !== '');
+  const rest = createRest(api?.url ?? '', env.ONCEONLY_BOOTSTRAP_KEY, others);
 
   const kill = async (role: Role, signal: NodeJS.Signals) => {
     await processes.get(role)?.kill(signal);
@@ -77,7 +85,7 @@ export async function buildWorld({
        values ($1, $2, 'test', sha256($3::text::bytea), 'once_live_…', '{admin}')`,
       [unique('key'), tenant, secret],
     );
-    return createRest(rest.url, secret);
+    return createRest(rest.url, secret, others);
   };
 
   return {
@@ -105,6 +113,7 @@ export async function buildWorld({
     query: async (sql, values) => (await db.query(sql, values)).rows,
     async close() {
       for (const [role] of processes) await kill(role, 'SIGTERM');
+      for (const second of seconds) await second.kill('SIGTERM');
       await db.end();
       await receiver.close();
     },
