@@ -191,10 +191,12 @@ describe('the holder of a run', () => {
       expect(body.items).toMatchObject([{ status: 'executed' }]);
     });
     expect(callsOf(world, tool)).toHaveLength(1);
-    const { body } = await world.rest.get(`/v1/runs/${key}`);
-    expect(body.events.filter(({ type }: { type: string }) => type === 'run_finished')).toMatchObject([
-      { status: 'canceled' },
-    ]);
+    await eventually(async () => {
+      const { body } = await world.rest.get(`/v1/runs/${key}`);
+      expect(body.events.filter(({ type }: { type: string }) => type === 'run_finished')).toMatchObject([
+        { status: 'canceled' },
+      ]);
+    });
     expect((await run(key, { agent_id: agent, actions: [{ tool }] })).body).toMatchObject({
       status: 'acquired',
       fence: 2,

@@ -12,8 +12,12 @@ import type { Reach } from '../reach.ts';
 import type { Started, Starter } from '../start.ts';
 import { type IdentifiedCall, undecided } from './call.ts';
 
-/** How long a call is started again: a key that is just being given free, or a clock that was learned, needs a second start. */
+/**
+ * How long a call is started again: a key that is just being given free, or a clock that was learned, needs a second start. Who is
+ * ready to wait for the outcome waits longer for that too: where workers are busy a workflow closes late.
+ */
 const START_PATIENCE_MS = 4_000;
+const LONGEST_START_PATIENCE_MS = 15_000;
 const LONGEST_PAUSE_MS = 500;
 
 export interface CallDeps {
@@ -141,7 +145,10 @@ export function createCalls({ start, outcomes, reach, actions, accepted, repeat 
     // Before the start: what is told from then on is heard.
     const hearing = outcomes.listen(call.tenant, call.workflowId);
     try {
-      const until = Date.now() + START_PATIENCE_MS;
+      const until = Math.max(
+        Date.now() + START_PATIENCE_MS,
+        Math.min(deadline, Date.now() + LONGEST_START_PATIENCE_MS),
+      );
       for (let pause = 50; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
         const heard = await startAndWait(call, hearing, deadline);
         if (heard === undefined) {
