@@ -1,98 +1,79 @@
-import { writeFile } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
-import { type Measured, measure, median } from './load.ts';
-import { type MemoryReport, watchMemory } from './memory.ts';
+import { callsOf } from './calls.ts';
+import { compare, type Result, type Step, sweep } from './compare.ts';
+import { memoryLine, watchMemory } from './memory.ts';
+import { type Measurements, report, writePage } from './page.ts';
+import { idleUsage, untilQuiet } from './quiet.ts';
 import { type Row, rowsOf } from './rows.ts';
-import { buildScene } from './scene.ts';
+import { buildScene, type Scene } from './scene.ts';
+import { costs, ratios } from './tables.ts';
+import { yardstick } from './yardstick.ts';
 
 const { values: options } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '8' },
-    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '5' },
+    /** Rows whose name holds this; their baselines with them. */
     only: { type: 'string' },
+    /** No baselines: what ours costs. */
+    alone: { type: 'boolean', default: false },
+    /** Minutes of mixed calls under which memory is watched. */
     memory: { type: 'string', default: '0' },
+    /** A folder for the CPU profile of the product. */
+    profile: { type: 'string' },
     write: { type: 'boolean', default: false },
   },
 });
 const say = (line: string) => process.stdout.write(`${line}\n`);
+const seconds = Number(options.seconds);
 
-interface Result {
-  readonly row: Row;
-  readonly ours: Measured;
-  readonly baseline: Measured;
+function chosenRows(scene: Scene): Row[] {
+  const { only } = options;
+  const rows = rowsOf(scene).filter(({ work }) => only === undefined || work.includes(only));
+  return options.alone ? rows.map((row) => ({ ...row, baselines: [] })) : rows;
 }
-
-/** Ours and the baseline take turns, so that both see the machine in the same state. */
-async function compare(row: Row): Promise<Result> {
-  const load = { concurrency: row.concurrency, seconds: Number(options.seconds) };
-  await measure(row.ours, { ...load, seconds: 2 });
-  await measure(row.baseline, { ...load, seconds: 2 });
-  const ours: Measured[] = [];
-  const baseline: Measured[] = [];
-  for (let round = 0; round < Number(options.rounds); round += 1) {
-    ours.push(await measure(row.ours, load));
-    baseline.push(await measure(row.baseline, load));
-  }
-  return { row, ours: median(ours), baseline: median(baseline) };
-}
-
-const figures = ({ perSecond, p50, p99 }: Measured) =>
-  `${perSecond.toFixed(0)}/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`;
-
-function lineOf({ row, ours, baseline }: Result): string {
-  const ratio = ours.perSecond / baseline.perSecond;
-  const reached = ratio >= row.goal ? 'yes' : 'not yet';
-  return `| ${row.work} | ${row.against} | ${figures(ours)} | ${figures(baseline)} | **${ratio.toFixed(2)}** | ${row.goal} | ${reached} |`;
-}
-
-const head = [
-  '| work | measured against | ours | baseline | ratio | goal | reached |',
-  '| --- | --- | --- | --- | --- | --- | --- |',
-];
 
 /** Locks, duplicates, leases and actions in turn: what an API with its worker does all day. */
-const mixed = (rows: readonly Row[]): (() => Promise<void>) => {
+function mixed(scene: Scene): () => Promise<void> {
+  const { action, replay, lease, lock, blockedTool } = callsOf(scene);
+  const calls = [action, replay, lease, lock(60), blockedTool];
   let n = 0;
   return async () => {
     n += 1;
-    await rows[n % rows.length]?.ours();
+    await calls[n % calls.length]?.();
   };
-};
-
-const memoryLine = ({ minutes, done, afterWarmUp, atTheEnd, highest }: MemoryReport) =>
-  `Memory of API and worker (one process) over ${minutes} minutes and ${done} mixed calls: ${afterWarmUp.toFixed(0)} MiB after warm-up, ` +
-  `${atTheEnd.toFixed(0)} MiB at the end (ratio ${(atTheEnd / afterWarmUp).toFixed(2)}), ${highest.toFixed(0)} MiB at the highest.`;
-
-const scene = await buildScene(say);
-try {
-  const rows = await rowsOf(scene);
-  const results: Result[] = [];
-  for (const row of rows) {
-    if (options.only !== undefined && !`${row.work} ${row.against}`.includes(options.only)) continue;
-    const result = await compare(row);
-    results.push(result);
-    say(lineOf(result));
-  }
-  const table = [...head, ...results.map(lineOf)].join('\n');
-  const minutes = Number(options.memory);
-  const memory = minutes > 0 ? memoryLine(await watchMemory(scene.product.pid, mixed(rows), minutes)) : '';
-  say(`\n${table}\n\n${memory}`);
-  if (options.write) await writeFile('docs/performance.md', page(table, memory));
-} finally {
-  await scene.close();
 }
 
-function page(table: string, memory: string): string {
-  const machine = `${cpus().length} cores (${cpus()[0]?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`;
-  return `# Performance
+async function measureAll(scene: Scene): Promise<Measurements> {
+  const loadBefore = loadavg();
+  const idle = await idleUsage(scene);
+  const results: Result[] = [];
+  const steps: Step[] = [];
+  const unquiet: string[] = [];
+  const yardsticks: number[] = [];
+  for (const row of chosenRows(scene)) {
+    if (!(await untilQuiet(scene, idle))) unquiet.push(row.work);
+    yardsticks.push(yardstick());
+    const result = await compare(scene, row, { seconds, rounds: Number(options.rounds), idle });
+    results.push(result);
+    say(`${costs([result])}\n`);
+    if (result.baselines.length > 0) say(`${ratios([result])}\n`);
+    if (row.sweeps && !options.alone) steps.push(...(await sweep(row.ours, seconds)));
+  }
+  yardsticks.push(yardstick());
+  const minutes = Number(options.memory);
+  const memory = minutes > 0 ? memoryLine(await watchMemory(scene.productPid, mixed(scene), minutes)) : '';
+  const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
+  const rounds = Number(options.rounds);
+  return { command, seconds, rounds, idle, loadBefore, yardsticks, results, sweep: steps, memory, unquiet };
+}
 
-Measured by \`npm run bench -- ${process.argv.slice(2).join(' ')}\` on ${new Date().toISOString().slice(0, 10)}: ${machine}. Load generator,
-API with worker, Temporal, PostgreSQL and Redis share these cores. 32 callers; ours and its baseline take turns of ${options.seconds} s, ${options.rounds} times,
-and the middle round counts. Only the ratios mean something elsewhere.
-
-${table}
-
-${memory}
-`;
+const scene = await buildScene({ say, profile: options.profile });
+try {
+  const made = await measureAll(scene);
+  say(report(made));
+  if (options.write) await writePage(made);
+} finally {
+  await scene.close();
 }

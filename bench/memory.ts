@@ -46,3 +46,7 @@ export async function watchMemory(pid: number, call: () => Promise<void>, minute
     clearInterval(timer);
   }
 }
+
+export const memoryLine = ({ minutes, done, afterWarmUp, atTheEnd, highest }: MemoryReport): string =>
+  `API and worker (one process) over ${minutes} minutes and ${done} mixed calls: ${afterWarmUp.toFixed(0)} MiB after warm-up, ` +
+  `${atTheEnd.toFixed(0)} MiB at the end (ratio ${(atTheEnd / afterWarmUp).toFixed(2)}), ${highest.toFixed(0)} MiB at the highest.`;

@@ -1,86 +1,101 @@
-import { randomUUID } from 'node:crypto';
-import { defaultPayloadConverter } from '@temporalio/common';
+import { callsOf, duplicate, plainCallsOf, takeOnce } from './calls.ts';
+import type { Call } from './load.ts';
 import type { Scene } from './scene.ts';
 
-/** One line of the table: what we do, what it is measured against, and the share of its throughput we want to reach. */
-export interface Row {
-  readonly work: string;
-  readonly against: string;
-  readonly goal: number;
-  readonly concurrency: number;
-  ours(): Promise<void>;
-  baseline(): Promise<void>;
+/** Who does the work of a row: the product, or what it is measured against. */
+export interface Contender {
+  readonly name: string;
+  readonly call: Call;
+  /** The process that does it, as `Scene.usage` names it. */
+  readonly process: 'product' | 'worker' | 'dbos' | 'express' | 'load';
+  /** The share of its throughput that the product is to reach; absent where it is told for comparison only. */
+  readonly goal?: number;
 }
 
-/** The rows of the design's table of speed. Keys are unique a run, so that nothing is found that was left before. */
-export async function rowsOf({ post, bare, client }: Scene): Promise<Row[]> {
-  const tag = randomUUID();
-  const taken = { key: `${tag}/taken`, ttl: 3600 };
-  await post('/v1/check-lock', taken);
-  await bare?.('/v1/check-lock', taken);
-  const expect = (body: Record<string, unknown>, field: string, value: unknown) => {
-    if (body[field] !== value) throw new Error(`expected ${field} ${value}, got ${JSON.stringify(body)}`);
-  };
-  const action = async () => {
-    const body = await post('/v1/ai/run', { agent_id: 'bench', tool: 'charge', args: { invoice: randomUUID() } });
-    expect(body, 'decision', 'executed');
-  };
-  const bareLock = async () => {
-    const id = `bare-${randomUUID()}`;
-    await client.workflowService.startWorkflowExecution({
-      namespace: 'default',
-      workflowId: id,
-      requestId: id,
-      workflowType: { name: 'checkLock' },
-      taskQueue: { name: 'bench-none' },
-      input: { payloads: [defaultPayloadConverter.toPayload({ tenant: 'default', key: id, ttl: 60 })] },
-      workflowExecutionTimeout: { seconds: 60 as never },
-      workflowStartDelay: { seconds: 3660 as never },
-    });
-  };
-  const execute = (type: string, args: unknown[]) => async () => {
-    await client.workflow.execute(type, {
-      taskQueue: 'bench-baseline',
-      workflowId: `${type}-${randomUUID()}`,
-      args,
-    });
-  };
+export interface Row {
+  readonly work: string;
+  readonly ours: Call;
+  readonly baselines: readonly Contender[];
+  readonly concurrency: number;
+  /** CPU milliseconds an operation, of all processes together, that it is to stay within. */
+  readonly cpuGoal?: number;
+  /** What it took before, in the same unit, on a machine like this one. */
+  readonly cpuBefore?: number;
+  /** Whether it is measured by more and more callers too. */
+  readonly sweeps?: true;
+  /** What has to be there first. */
+  prepare?(): Promise<void>;
+  /** Measures so many calls until nothing is left of them, in place of a time. */
+  readonly untilGone?: { readonly calls: number };
+}
 
-  const rows: Row[] = [
+const CALLERS = 32;
+/** Longer than the rounds of a row, so that none ends while others are taken; the next row waits for their end. */
+const LOCK_SECONDS = 60;
+/** Locks that a round of the row takes whose end is measured too. */
+const EXPIRING = 400;
+const EXPIRING_SECONDS = 10;
+
+/** The table of the design, and what each operation costs. Locks come late and duplicates last: what they leave would be in others' way. */
+export function rowsOf(scene: Scene): Row[] {
+  const ours = callsOf(scene);
+  const plain = plainCallsOf(scene);
+  const { bare, post } = scene;
+  const alone = { baselines: [], concurrency: CALLERS };
+  return [
     {
-      work: 'new lock through REST',
-      against: 'bare StartWorkflowExecution of the same workflow',
-      goal: 0.9,
-      concurrency: 32,
-      ours: async () => expect(await post('/v1/check-lock', { key: randomUUID(), ttl: 60 }), 'status', 'locked'),
-      baseline: bareLock,
+      work: 'governed action',
+      ours: ours.action,
+      concurrency: CALLERS,
+      cpuGoal: 26,
+      cpuBefore: 37,
+      sweeps: true,
+      baselines: [
+        { name: 'a bare no-op workflow', call: plain.noop, process: 'worker', goal: 0.8 },
+        { name: 'four regular activities, written plainly', call: plain.plainAction, process: 'worker', goal: 3 },
+        { name: 'four DBOS steps behind Express', call: plain.dbos, process: 'dbos' },
+      ],
     },
     {
-      work: 'governed action through REST',
-      against: 'a bare no-op workflow',
-      goal: 0.6,
-      concurrency: 32,
-      ours: action,
-      baseline: execute('noop', []),
+      work: 'governed action, one caller',
+      ours: ours.action,
+      concurrency: 1,
+      baselines: [
+        { name: 'a bare no-op workflow, one caller', call: plain.noop, process: 'worker' },
+        { name: 'four DBOS steps behind Express, one caller', call: plain.dbos, process: 'dbos' },
+      ],
+    },
+    { ...alone, work: 'denied: blocked tool', ours: ours.blockedTool, cpuGoal: 3, cpuBefore: 38 },
+    { ...alone, work: 'denied: disabled agent', ours: ours.disabledAgent, cpuGoal: 3, cpuBefore: 38 },
+    { ...alone, work: 'refused: unknown tool', ours: ours.unknownTool, cpuGoal: 3, cpuBefore: 38 },
+    { ...alone, work: 'remembered action', ours: ours.replay, cpuBefore: 1.8, prepare: ours.replay },
+    { ...alone, work: 'lease acquired and completed', ours: ours.lease, cpuGoal: 28, cpuBefore: 56 },
+    {
+      work: 'new lock',
+      ours: ours.lock(LOCK_SECONDS),
+      concurrency: CALLERS,
+      cpuBefore: 8.7,
+      baselines: [{ name: 'bare StartWorkflowExecution', call: plain.lock(LOCK_SECONDS), process: 'load', goal: 0.9 }],
     },
     {
-      work: 'governed action through REST',
-      against: 'the same steps as four regular activities, written plainly',
-      goal: 3,
-      concurrency: 32,
-      ours: action,
-      baseline: () => execute('plainAction', [{ agent: 'bench', invoice: randomUUID() }])(),
+      ...alone,
+      work: 'new lock, taken and expired',
+      ours: ours.lock(EXPIRING_SECONDS),
+      untilGone: { calls: EXPIRING },
+      cpuBefore: 14.2,
+    },
+    {
+      work: 'duplicate, audited',
+      ours: duplicate(post),
+      concurrency: CALLERS,
+      cpuBefore: 0.5,
+      async prepare() {
+        await takeOnce(post);
+        if (bare) await takeOnce(bare);
+      },
+      baselines: bare
+        ? [{ name: 'bare Express + Redis SET NX', call: duplicate(bare), process: 'express', goal: 0.7 }]
+        : [],
     },
   ];
-  if (bare !== undefined) {
-    rows.splice(1, 0, {
-      work: 'duplicate through REST, audited',
-      against: 'bare Express + Redis SET NX, nothing durable',
-      goal: 0.6,
-      concurrency: 32,
-      ours: async () => expect(await post('/v1/check-lock', taken), 'status', 'duplicate'),
-      baseline: async () => expect(await bare('/v1/check-lock', taken), 'status', 'duplicate'),
-    });
-  }
-  return rows;
 }

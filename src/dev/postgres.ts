@@ -12,6 +12,8 @@ export interface Postgres {
   readonly url: string;
   readonly port: number;
   readonly source: string;
+  /** Of its first process, the parent of all others. */
+  readonly pid: number;
   /** Fast shutdown: open transactions are rolled back, everything committed is on disk. Waits for its end. */
   stop(): Promise<void>;
   /** Ends it as a crash would. */
@@ -52,7 +54,7 @@ export async function startPostgres({ dataDir, port, environment, progress }: Po
   const source = 'embedded PostgreSQL (npm)';
   progress(`PostgreSQL: ${source} on 127.0.0.1:${taken}`);
   const url = `postgresql://${server.user}:${server.password}@127.0.0.1:${taken}/onceonly`;
-  return { url, port: taken, source, stop: service.stop, kill: service.kill };
+  return { url, port: taken, source, pid: service.pid, stop: service.stop, kill: service.kill };
 }
 
 /** After a crash its last children hold the shared memory for a moment longer, and a new start is refused until they are gone. */

@@ -8,6 +8,7 @@ import { startService, untilReady } from './service.ts';
 export interface Redis {
   readonly url: string;
   readonly port: number;
+  readonly pid: number;
   stop(): Promise<void>;
   kill(): Promise<void>;
 }
@@ -32,7 +33,7 @@ export async function startRedis({ dataDir, port, environment }: RedisOptions): 
     stopSignal: 'SIGTERM',
   });
   await untilReady(service, () => answersPing(taken), 10);
-  return { url: `redis://127.0.0.1:${taken}`, port: taken, stop: service.stop, kill: service.kill };
+  return { url: `redis://127.0.0.1:${taken}`, port: taken, pid: service.pid, stop: service.stop, kill: service.kill };
 }
 
 function answersPing(port: number): Promise<boolean> {

@@ -24,12 +24,15 @@ export interface Stack {
   readonly environment: Record<string, string>;
   /** Where each service came from, for a person to read. */
   readonly sources: { readonly postgres: string; readonly temporal: string; readonly redis: string };
+  /** The processes that this stack has started itself; each may have children. */
+  readonly pids: { readonly postgres?: number | undefined; readonly temporal?: number | undefined };
   stop(): Promise<void>;
 }
 
 interface Part {
   readonly environment: Record<string, string>;
   readonly source: string;
+  readonly pid?: number;
   stop(): Promise<void>;
 }
 
@@ -53,7 +56,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const masterKey = await keptSecret(join(own.dataDir, 'master-key'), () => randomBytes(32).toString('base64'));
     const made = { TOOL_ALLOWED_HOSTS: localHosts, ONCEONLY_MASTER_KEY: masterKey };
     const environment = { ...made, ...present(own.environment), ...database.environment, ...server.environment };
-    return { environment, sources: { postgres: database.source, temporal: server.source, redis }, stop };
+    const pids = { postgres: database.pid, temporal: server.pid };
+    return { environment, pids, sources: { postgres: database.source, temporal: server.source, redis }, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -66,7 +70,8 @@ const localHosts = '127.0.0.0/8,::1,localhost';
 async function postgres({ dataDir, environment, progress }: StackOptions): Promise<Part> {
   if (environment.DATABASE_URL) return existing('PostgreSQL', 'DATABASE_URL', progress);
   const server = await startPostgres({ dataDir, environment, progress });
-  return { environment: { DATABASE_URL: server.url }, source: server.source, stop: server.stop };
+  const { source, pid, stop } = server;
+  return { environment: { DATABASE_URL: server.url }, source, pid, stop };
 }
 
 async function temporal({ temporal: start = startTemporal, ...options }: StackOptions): Promise<Part> {
@@ -86,6 +91,7 @@ async function temporal({ temporal: start = startTemporal, ...options }: StackOp
       TEMPORAL_UI_URL: server.uiUrl,
     },
     source: server.source,
+    pid: server.pid,
     stop: server.stop,
   };
 }

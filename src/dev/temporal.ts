@@ -12,6 +12,7 @@ export interface Temporal {
   readonly uiUrl: string;
   readonly port: number;
   readonly source: string;
+  readonly pid: number;
   stop(): Promise<void>;
   kill(): Promise<void>;
 }
@@ -58,7 +59,8 @@ export async function startTemporal(options: TemporalOptions): Promise<Temporal>
       await untilReady(service, () => serves(`127.0.0.1:${port}`, namespace), 60);
       progress(`Temporal: ${source} on 127.0.0.1:${port}`);
       const uiUrl = `http://localhost:${uiPort}`;
-      return { address: `127.0.0.1:${port}`, uiUrl, port, source, stop: service.stop, kill: service.kill };
+      const { pid, stop, kill } = service;
+      return { address: `127.0.0.1:${port}`, uiUrl, port, source, pid, stop, kill };
     } catch (error) {
       // It takes four more free ports by itself, and another program may be quicker.
       if (attempt === 3 || !String(error).includes('address already in use')) throw error;
