@@ -7,6 +7,8 @@ import { readConfig } from '../src/config.ts';
 import { freePort } from '../src/dev/ports.ts';
 import { startRedis } from '../src/dev/redis.ts';
 import { startStack } from '../src/dev/stack.ts';
+import { startTemporal } from '../src/dev/temporal.ts';
+import { startTemporalServer } from '../src/dev/temporal-server.ts';
 import { migrate } from '../src/store/migrate.ts';
 import { type Usage, usageOf } from './cpu.ts';
 import { prepareDatabases } from './databases.ts';
@@ -29,7 +31,9 @@ export interface SceneOptions {
 /** Everything the rows are measured on: real services, the product, the tool and the baselines, each a process of its own. */
 export async function buildScene({ say, profile }: SceneOptions) {
   const dataDir = await mkdtemp(join(tmpdir(), 'onceonly-bench-'));
-  const stack = await startStack({ dataDir, environment: process.env, progress: say });
+  // The shape of a deployment has Temporal's server in the place of its dev server (scripts/deployment.sh).
+  const temporal = process.env.TEST_SHAPE === 'deployment' ? startTemporalServer : startTemporal;
+  const stack = await startStack({ dataDir, environment: process.env, progress: say, temporal });
   const redis = await startRedis({ dataDir, environment: process.env });
   if (redis === undefined)
     say('redis-server is not installed: the product uses its twin, the Redis baseline is left out');
@@ -95,6 +99,7 @@ export async function buildScene({ say, profile }: SceneOptions) {
     dbos: poster(dbosPort, {}),
     client: new Client({ connection }),
     productPid: pids.product,
+    databaseUrl,
     usage: (): Promise<Usage> => usageOf(pids),
     async close() {
       await Promise.all([...pools.map((pool) => pool.close()), connection.close()]);

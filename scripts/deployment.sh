@@ -15,5 +15,5 @@ step() {
 core=(actions check-lock leases agent-run approvals denials doubt kill tools audit isolation)
 step npx --no-install vitest run "${core[@]/#/test/rest/}"
 FAULT_MINUTES=${FAULT_MINUTES:-3} step npx --no-install vitest run --config vitest.faults.config.ts test/faults/suite.test.ts
-step node dist/bench/main.js --only action --seconds 5 --rounds 5
+step node dist/bench/main.js --only 'governed action' --alone
 exit "$failed"

@@ -43,7 +43,8 @@ export async function startTemporalServer(options: TemporalOptions): Promise<Tem
       await service[how]();
       await store[how]();
     };
-    return { address, uiUrl: 'http://localhost:8233', port, source, stop: end('stop'), kill: end('kill') };
+    const { pid } = service;
+    return { address, uiUrl: 'http://localhost:8233', port, source, pid, stop: end('stop'), kill: end('kill') };
   } catch (error) {
     await store.stop();
     throw error;
