@@ -45,8 +45,8 @@ const Environment = z.object({
   /** Where a worker without an API serves its probes and metrics; without it, it has no port. */
   METRICS_PORT: z.coerce.number().int().min(1).max(65535).optional(),
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }),
-  /** Connections a process keeps to PostgreSQL at the most. */
-  DATABASE_POOL_SIZE: integer(16, 2, 200),
+  /** Connections a process keeps for writes and reads at the most; five more are for switches, probes and to listen. */
+  DATABASE_POOL_SIZE: integer(16, 4, 200),
   REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
   TEMPORAL_TASK_QUEUE: z.string().min(1).default('onceonly'),
   TEMPORAL_UI_URL: z.url({ protocol: /^https?$/ }).default('http://localhost:8233'),

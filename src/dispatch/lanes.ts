@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Lane } from '../contracts/action.ts';
+import { createShares, type GiveBack } from '../domain/shares.ts';
 import { createPace } from './pace.ts';
-import { createShares, type GiveBack } from './shares.ts';
 
 /** Calls at once on the queue of calls, and within workflow tasks, of one process. */
 const QUEUE_SLOTS = 500;
@@ -27,11 +27,11 @@ interface Waiter {
 }
 
 /** Keeps who waits for strangers apart from who decides, and each tenant's and tool's calls within their share. */
-export function createLanes(limits: LaneLimits) {
+export function createLanes({ tenantMax, toolMax }: LaneLimits) {
   const pace = createPace();
-  const local = createShares({ ...limits, slots: LOCAL_SLOTS });
-  const queue = createShares({ ...limits, slots: QUEUE_SLOTS });
-  const room = createShares({ tenantMax: 0, toolMax: 0, slots: MAX_WAITING });
+  const local = createShares({ tenantMax, partMax: toolMax, slots: LOCAL_SLOTS });
+  const queue = createShares({ tenantMax, partMax: toolMax, slots: QUEUE_SLOTS });
+  const room = createShares({ tenantMax: 0, partMax: 0, slots: MAX_WAITING });
   const kept = new LRUCache<string, GiveBack>({
     max: LOCAL_SLOTS,
     ttl: KEPT_MS,

@@ -77,6 +77,7 @@ function openClock(): number | undefined {
 function warmUp(): void {
   const expressions = [
     'args.l.all(x, x.n >= 0 && x.t.startsWith("a") || x.t.contains("b") || x.n == 1.0) && args.l.exists(x, x.n > 148)',
+    'args.l.all(x, x.t.matches("^[a-c]|.@[0-9]+[.]d$")) && !args.l.exists(x, x.t.matches("^[0-9]+@"))',
     'size(args.l.filter(x, x.n > 2 && x.t != "b")) > 1 && args.l.map(x, x.n * 2.0).all(n, n < 1000.0 && n in [1.0, n])',
     'has(args.l) && "aa".matches("^a+$") && time.getHours("Europe/Berlin") < 24 && (spend_usd < 1 || agent == tool)',
   ];

@@ -2,17 +2,18 @@ import { sql } from 'kysely';
 import { type Abandon, orphaned, type PastAttempt } from '../domain/abandonment.ts';
 import type { ActionRecord } from '../domain/action.ts';
 import { actionColumns, findAction } from './actions.ts';
-import { type Database, type Queries, transact } from './database.ts';
+import type { Queries } from './database.ts';
 import { isKilled } from './kills.ts';
+import type { Pools } from './pools.ts';
 import { type Settled, settle } from './settlements.ts';
 
-export const createAbandonments = (db: Database) => ({
+export const createAbandonments = ({ writes }: Pick<Pools, 'writes'>) => ({
   /**
    * Ends a running or waiting action that will not be sent again, as `decide` says by its attempts and its agent's switch. Both rows
    * are locked as by a claim, so that no attempt begins in between. An action that has ended stays as it is.
    */
-  abandon: (tenant: string, actionId: string, decide: Abandon): Promise<Settled> =>
-    transact(db, (tx) => abandon(tx, tenant, actionId, decide)),
+  abandon: async (tenant: string, actionId: string, decide: Abandon): Promise<Settled> =>
+    writes.transact(await writes.ofAction(tenant, actionId), (tx) => abandon(tx, tenant, actionId, decide)),
 });
 
 /** {@link createAbandonments}' `abandon`, as part of a transaction. */
@@ -21,8 +22,8 @@ export async function abandon(tx: Queries, tenant: string, actionId: string, dec
     with action as materialized (
       select ${actionColumns}, a.run_key, a.run_lease_id from actions a where a.tenant = ${tenant} and a.action_id = ${actionId}
         and a.status in ('running', 'waiting_approval') for update
-    ), tenant as materialized (
-      select ${isKilled(sql`n`, sql`a.tool`)} as killed from tenants n join action a on n.tenant = ${tenant} for key share of n
+    ), tenant as (
+      select ${isKilled(sql`n`, sql`a.tool`)} as killed from tenants n join action a on n.tenant = ${tenant}
     ), agent as materialized (
       select g.is_enabled from agents g join action a on g.tenant = ${tenant} and g.agent_id = a."agentId" for share of g
     )

@@ -1,8 +1,10 @@
 import type { Me, Notifications, NotificationsRequest } from '../contracts/account.ts';
 import { requestsIn } from '../domain/usage.ts';
-import type { Database, Queries } from './database.ts';
+import type { Queries } from './database.ts';
 import type { Principal } from './keys.ts';
+import type { Pools } from './pools.ts';
 import { appendAudit } from './trail.ts';
+import { ofTenant } from './turns.ts';
 import { createUsage } from './usage.ts';
 
 const notifications = [
@@ -11,16 +13,16 @@ const notifications = [
   'run_failure_notifications_enabled',
 ] as const;
 
-export const createAccounts = (db: Database) => ({
+export const createAccounts = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) => ({
   /** What the key's owner may know of the account. */
   async me(principal: Principal): Promise<Me> {
     const [tenant, counts] = await Promise.all([
-      db
+      reads
         .selectFrom('tenants')
         .select(['plan', ...notifications])
         .where('tenant', '=', principal.tenant)
         .executeTakeFirstOrThrow(),
-      createUsage(db).allTime(principal.tenant),
+      createUsage(reads).allTime(principal.tenant),
     ]);
     return {
       ...tenant,
@@ -35,7 +37,7 @@ export const createAccounts = (db: Database) => ({
 
   /** Changes the notifications that are named, with an audit line if that changed anything, and answers all of them. */
   notify: (tenant: string, changes: NotificationsRequest, actor: string): Promise<Notifications> =>
-    db.transaction().execute(async (tx) => {
+    writes.transact(ofTenant(tenant), async (tx) => {
       const before = await lockNotifications(tx, tenant);
       const named = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
       const after = { ...before, ...named };

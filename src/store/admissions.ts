@@ -12,9 +12,11 @@ import type { UsageKind } from '../domain/usage.ts';
 import { abandon, closeOrphan } from './abandonments.ts';
 import { answerAccepted } from './accepted.ts';
 import { findAction } from './actions.ts';
-import { type Database, type Queries, transact } from './database.ts';
+import type { Queries } from './database.ts';
 import { hourSlot, type OfRun, readFacts, today } from './facts.ts';
+import type { Pools } from './pools.ts';
 import { type AuditEntry, appendAudit, appendEvents, type TimelineEntry, touchRun } from './trail.ts';
+import { ofAgent } from './turns.ts';
 import { addOne } from './usage.ts';
 
 /** An action that asks to be admitted. */
@@ -40,22 +42,22 @@ export interface Admitted {
   readonly orphan: ActionRecord | undefined;
 }
 
-export const createAdmissions = (db: Database) => ({
+export const createAdmissions = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) => ({
   /** What a ruling on a call would be made of now; nothing is locked or kept, and a key is looked at only where one is named. */
   facts: async (
     call: Pick<NewAction, 'tenant' | 'agentId' | 'tool'> & { readonly workflowId?: string },
   ): Promise<Facts> => {
-    const facts = await readFacts(db, { workflowId: '', ...call, actionId: '', ofRun: null }, { lock: false });
+    const facts = await readFacts(reads, { workflowId: '', ...call, actionId: '', ofRun: null }, { lock: false });
     if (facts === undefined) throw new Error('facts without a lock are always there');
     return facts;
   },
 
   /** Keeps a denial, for which no workflow is needed, on the record: its row, its line, its place on the timeline and its count. */
   refuse: (action: NewAction, facts: Facts, ruling: Extract<Ruling, { kind: 'deny' }>): Promise<void> =>
-    transact(db, (tx) => refuse(tx, action, facts, ruling)),
+    writes.transact(turnOf(action), (tx) => refuse(tx, action, facts, ruling)),
 
   /** The same for a call of a tool that is not there, which is no action. */
-  refuseUnknown: (action: NewAction): Promise<void> => transact(db, (tx) => noteUnknown(tx, action)),
+  refuseUnknown: (action: NewAction): Promise<void> => writes.transact(turnOf(action), (tx) => noteUnknown(tx, action)),
 
   /**
    * Rules on an action and keeps the ruling, in one transaction: the hold, the count, the action's row and its audit
@@ -63,8 +65,9 @@ export const createAdmissions = (db: Database) => ({
    * no cap is exceeded at any instant. Repeating it for the same action changes nothing. `judged` is what its conditions have
    * said before, which the rule holds against the facts; where it does not fit, nothing is kept (`unjudged`).
    */
-  admit: (action: NewAction, judged: Judgement | undefined, rule: (facts: Facts) => Ruling): Promise<Admitted> =>
-    transact(db, async (tx) => {
+  admit(action: NewAction, judged: Judgement | undefined, rule: (facts: Facts) => Ruling): Promise<Admitted> {
+    writes.note(action.actionId, action.agentId);
+    return writes.transact(turnOf(action), async (tx) => {
       let facts = (await readFacts(tx, action, { lock: true })) ?? (await openLedger(tx, action));
       let orphan: ActionRecord | undefined;
       if (facts.own === undefined && facts.previous !== undefined && isOpen(facts.previous.status)) {
@@ -76,15 +79,18 @@ export const createAdmissions = (db: Database) => ({
       const ruling = rule(facts);
       await keep(tx, action, facts, ruling);
       return { ruling, facts, orphan };
-    }),
+    });
+  },
 
   /**
    * Ends an action on the record that cannot be admitted, for a fault that would come again each time. Nothing of it is held
    * or has left; one that has been admitted meanwhile is given up.
    */
   fail: (action: NewAction, error: string): Promise<ActionRecord> =>
-    transact(db, (tx) => failUnmade(tx, action, error)),
+    writes.transact(turnOf(action), (tx) => failUnmade(tx, action, error)),
 });
+
+const turnOf = ({ tenant, agentId }: NewAction) => ofAgent(tenant, agentId);
 
 async function failUnmade(tx: Queries, action: NewAction, error: string): Promise<ActionRecord> {
   const { tenant, actionId } = action;

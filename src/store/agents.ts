@@ -1,9 +1,11 @@
 import { sql } from 'kysely';
 import type { AgentLog, AgentMetrics, AgentStatus, MetricsPeriod } from '../contracts/agent.ts';
 import { toUsd } from '../domain/money.ts';
-import { type Database, type Queries, transact } from './database.ts';
+import type { Queries } from './database.ts';
+import type { Pools } from './pools.ts';
 import { countRunning, type Running } from './running.ts';
 import { appendAudit } from './trail.ts';
+import { ofAgent } from './turns.ts';
 
 type LogRow = Omit<AgentLog, 'ts' | 'spend_usd'> & { ts: Date; spend_micros: number };
 interface MetricsRow {
@@ -20,7 +22,7 @@ export interface Switching {
   readonly reason: string | null;
 }
 
-export const createAgents = (db: Database) => ({
+export const createAgents = ({ switches, reads }: Pick<Pools, 'switches' | 'reads'>) => ({
   /**
    * Disables the agent, known or not: once this has resolved, no claim of its actions succeeds. A repeat keeps the first
    * moment; its reason, if it has one, replaces the earlier.
@@ -33,7 +35,7 @@ export const createAgents = (db: Database) => ({
         disabled_reason = coalesce(excluded.disabled_reason, case when g.is_enabled then null else g.disabled_reason end),
         disabled_at = case when g.is_enabled then excluded.disabled_at else g.disabled_at end
       where g.is_enabled or excluded.disabled_reason <> coalesce(g.disabled_reason, '')`;
-    return transact(db, async (tx) => {
+    return switches.transact(ofAgent(tenant, agentId), async (tx) => {
       const status = await turn(tx, { tenant, agentId, actor, reason, type: 'agent_disabled' }, change);
       return { ...status, running: await countRunning(tx, { tenant, agentId }) };
     });
@@ -44,7 +46,9 @@ export const createAgents = (db: Database) => ({
     const change = sql`
       update agents set is_enabled = true, disabled_reason = null, disabled_at = null
       where tenant = ${tenant} and agent_id = ${agentId} and not is_enabled`;
-    return transact(db, (tx) => turn(tx, { tenant, agentId, actor, reason, type: 'agent_enabled' }, change));
+    return switches.transact(ofAgent(tenant, agentId), (tx) =>
+      turn(tx, { tenant, agentId, actor, reason, type: 'agent_enabled' }, change),
+    );
   },
 
   /** What was decided about an agent's calls, the latest first; calls still under way are not decided yet. */
@@ -53,7 +57,7 @@ export const createAgents = (db: Database) => ({
       select ts, agent_id, tool, allowed, decision, policy_reason, policy_version, risk_level, args_hash, spend_micros
       from audit where tenant = ${tenant} and agent_id = ${agentId} and decision is not null and decision <> 'allowed'
       order by audit.ts desc, id desc limit ${limit}
-    `.execute(db);
+    `.execute(reads);
     return rows.map(({ spend_micros, ts, ...row }) => ({
       ...row,
       ts: ts.toISOString(),
@@ -78,7 +82,7 @@ export const createAgents = (db: Database) => ({
              coalesce(sum(spent_micros), 0)::bigint as spent_micros,
              (select json_agg(top) from (select tool, count from used order by count desc, tool limit 10) top) as top
       from used
-    `.execute(db);
+    `.execute(reads);
     const { total = 0, blocked = 0, spent_micros = 0, top } = rows[0] ?? {};
     return {
       agent_id: agentId,

@@ -6,10 +6,12 @@ import type { ActionRecord } from '../domain/action.ts';
 import { denied } from '../domain/approval.ts';
 import { toUsd } from '../domain/money.ts';
 import { actionColumns } from './actions.ts';
-import { type Database, type Queries, transact } from './database.ts';
+import type { Queries } from './database.ts';
 import { all, behindAscending, fits, microsOf, ofAgents } from './pages.ts';
+import type { Pools } from './pools.ts';
 import { settle } from './settlements.ts';
 import { appendAudit } from './trail.ts';
+import { ofAgent } from './turns.ts';
 
 interface ApprovalRow extends Omit<Approval, 'requested_at' | 'expires_at' | 'spend_usd'> {
   args: JsonObject;
@@ -70,7 +72,7 @@ const standing = {
 const latestOf = (actionId: string) => sql`p.action_id = ${actionId} and p.n = (
   select max(n) from approvals where action_id = ${actionId})`;
 
-export const createApprovals = (db: Database) => ({
+export const createApprovals = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) => ({
   /** A page of approvals: those that wait before the others, each the oldest first. */
   async list(
     tenant: string,
@@ -96,7 +98,7 @@ export const createApprovals = (db: Database) => ({
         select *, row_number() over (order by place, id) as n from weighed where fits
       )
       select *, n < found as rest from kept where n <= ${limit} order by n
-    `.execute(db);
+    `.execute(reads);
     const last = rows.at(-1);
     return {
       items: rows.map(toWire),
@@ -105,22 +107,28 @@ export const createApprovals = (db: Database) => ({
   },
 
   find: (tenant: string, approvalId: string): Promise<Approval | undefined> =>
-    read(db, tenant, sql`p.id = ${approvalId}`),
+    read(reads, tenant, sql`p.id = ${approvalId}`),
 
   /** Decides this very asking, once: a denial ends the action with it, in one transaction. */
-  decide: (tenant: string, approvalId: string, verdict: ApprovalVerdict): Promise<DecidedApproval | undefined> =>
-    transact(db, (tx) => decide(tx, tenant, sql`p.id = ${approvalId}`, verdict)),
+  async decide(tenant: string, approvalId: string, verdict: ApprovalVerdict): Promise<DecidedApproval | undefined> {
+    const which = sql`p.id = ${approvalId}`;
+    const asked = await read(reads, tenant, which);
+    if (asked === undefined) return undefined;
+    return await writes.transact(ofAgent(tenant, asked.agent_id), (tx) => decide(tx, tenant, which, verdict));
+  },
 
   /** The same for the latest asking of an action. */
-  decideAction: (tenant: string, actionId: string, verdict: ApprovalVerdict): Promise<DecidedApproval | undefined> =>
-    transact(db, (tx) => decide(tx, tenant, latestOf(actionId), verdict)),
+  async decideAction(tenant: string, actionId: string, verdict: ApprovalVerdict): Promise<DecidedApproval | undefined> {
+    const turn = await writes.ofAction(tenant, actionId);
+    return await writes.transact(turn, (tx) => decide(tx, tenant, latestOf(actionId), verdict));
+  },
 
   /** Seconds for which the latest asking still waits; 0 where it does not. */
   async secondsLeft(tenant: string, actionId: string): Promise<number> {
     const { rows } = await sql<{ seconds: number }>`
       select case when ${isOpen} then ceil(extract(epoch from p.expires_at - clock_timestamp()))::integer else 0 end as seconds
       from approvals p join actions a on a.action_id = p.action_id where p.tenant = ${tenant} and ${latestOf(actionId)}
-    `.execute(db);
+    `.execute(reads);
     return rows[0]?.seconds ?? 0;
   },
 });

@@ -5,8 +5,9 @@ import type { PastAttempt } from '../domain/abandonment.ts';
 import type { ActionRecord } from '../domain/action.ts';
 import { judgeLists, type Verdict } from '../domain/policy.ts';
 import { actionColumns } from './actions.ts';
-import { type Database, type Queries, transact } from './database.ts';
+import type { Queries } from './database.ts';
 import { isKilled } from './kills.ts';
+import type { Pools } from './pools.ts';
 import type { SecretBox } from './secret-box.ts';
 import { secretPlace } from './tools.ts';
 
@@ -82,7 +83,7 @@ type ClaimRow = ActionRecord &
     previous_cipher: Buffer | null;
   };
 
-export function createClaims(db: Database, secrets: SecretBox) {
+export function createClaims({ writes, reads }: Pick<Pools, 'writes' | 'reads'>, secrets: SecretBox) {
   const openSecrets = (tenant: string, action: ActionRecord, row: Ciphers): Secrets => {
     const open = (cipher: Buffer) => secrets.open(cipher, secretPlace(tenant, action.tool, action.toolScope));
     const newest = open(row.secret_cipher);
@@ -98,8 +99,8 @@ export function createClaims(db: Database, secrets: SecretBox) {
      * lease, and what was approved. An open attempt of another execution can be claimed again only for a tool that is declared
      * idempotent. What can fail without sending, opening the secrets above all, happens before the claim is committed.
      */
-    claim: (of: ClaimOf): Promise<Claim> =>
-      transact(db, async (tx) => {
+    claim: async (of: ClaimOf): Promise<Claim> =>
+      writes.transact(await writes.ofAction(of.tenant, of.actionId), async (tx) => {
         let row = await tryClaim(tx, of);
         if (row.found === 'policy_changed') {
           const verdict = await listsNow(tx, of.tenant, row);
@@ -111,7 +112,7 @@ export function createClaims(db: Database, secrets: SecretBox) {
 
     /** The tool an action was admitted for, unless it has been deleted since. */
     async toolOf(tenant: string, action: ActionRecord): Promise<CallableTool | undefined> {
-      const row = await db
+      const row = await reads
         .selectFrom('tools')
         .select(['url', 'status_url', 'secret_cipher', 'timeout_ms', 'max_retries', 'idempotent', 'dedup_ttl'])
         .select(sql<Buffer | null>`case when previous_until > now() then previous_cipher end`.as('previous_cipher'))
@@ -125,31 +126,33 @@ export function createClaims(db: Database, secrets: SecretBox) {
 }
 
 /**
- * One statement, whose parts lock one after the other: action, tenant, agent, tool, lease (docs/concepts.md, "Locks"). It claims where
- * nothing speaks against it, else it says what does.
+ * One statement, whose parts lock one after the other: action, tool, lease, agent, tenant (docs/concepts.md, "Locks"). It claims where
+ * nothing speaks against it, else it says what does. What switches change comes last: while a claim waits for any other row, it
+ * holds nothing that a switch would have to wait for.
  */
 async function tryClaim(tx: Queries, { tenant, actionId, n, token, asking }: ClaimOf): Promise<ClaimRow> {
   const { rows } = await sql<ClaimRow>`
     with action as materialized (
       select ${actionColumns}, a.args, a.gate_version, a.run_key, a.run_lease_id, a.tool_version from actions a
       where a.tenant = ${tenant} and a.action_id = ${actionId} for update
-    ), tenant as materialized (
-      select ${isKilled(sql`n`, sql`a.tool`)} as killed from tenants n join action a on n.tenant = ${tenant} for key share of n
-    ), agent as materialized (
-      select g.is_enabled, g.policy_version from agents g join action a on g.tenant = ${tenant} and g.agent_id = a."agentId"
-      for share of g
     ), tool as materialized (
       select t.url, t.status_url, t.secret_cipher, t.timeout_ms, t.max_retries, t.idempotent, t.dedup_ttl, t.enabled, t.version,
              case when t.previous_until > now() then t.previous_cipher end as previous_cipher
       from tools t join action a on t.tenant = ${tenant} and t.name = a.tool and t.scope_id = a."toolScope"
-      where (select count(*) from agent) >= 0 for share of t
+      for share of t
     ), lease as materialized (
       select l.state, l.error_code from leases l
       join action a on l.tenant = ${tenant} and l.key = a.run_key and l.lease_id = a.run_lease_id
       where (select count(*) from tool) >= 0 for share of l
+    ), agent as materialized (
+      select g.is_enabled, g.policy_version from agents g join action a on g.tenant = ${tenant} and g.agent_id = a."agentId"
+      where (select count(*) from lease) >= 0 for share of g
+    ), tenant as materialized (
+      select ${isKilled(sql`n`, sql`a.tool`)} as killed from tenants n join action a on n.tenant = ${tenant}
+      where (select count(*) from agent) >= 0 for key share of n
     ), past as materialized (
       select n, ended_at, may_have_acted, error, token from attempts
-      where action_id = ${actionId} and (select count(*) from lease) >= 0
+      where action_id = ${actionId} and (select count(*) from tenant) >= 0
     ), own as (
       select * from past where n = ${n}::integer
     ), ruled as materialized (

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { Schema } from './schema.ts';
+import { MissedTurn } from './turns.ts';
 
 export type Database = Kysely<Schema>;
 export type Queries = Database | Transaction<Schema>;
@@ -10,6 +11,11 @@ export type Queries = Database | Transaction<Schema>;
 const CONNECT_TIMEOUT_MS = 2_000;
 /** A statement that runs longer than this is a fault, not work. */
 const STATEMENT_TIMEOUT_MS = 10_000;
+/**
+ * How long a statement waits for each lock: nobody of ours holds one for longer than PostgreSQL needs. Longer than `deadlock_timeout`
+ * (1 s), so that a deadlock is found as what it is.
+ */
+const LOCK_TIMEOUT_MS = 2_000;
 
 const parsers = new Map<number, (text: string) => unknown>([
   // Counts, fences and micro-dollars stay below 2^53: numbers, not strings.
@@ -54,14 +60,20 @@ class PreparingClient extends pg.Client {
  * Opens a pool of connections; nothing is connected before the first query, and a lost server is found again by itself.
  *
  * @param poolSize connections at the most.
+ * @param limits after how many milliseconds a statement is given up, and after how many of waiting for one lock.
  */
-export const openDatabase = (url: string, poolSize: number): Database =>
+export const openDatabase = (
+  url: string,
+  poolSize: number,
+  { statementMs, lockMs } = { statementMs: STATEMENT_TIMEOUT_MS, lockMs: LOCK_TIMEOUT_MS },
+): Database =>
   new Kysely<Schema>({
     dialect: dialectOf({
       Client: PreparingClient,
       connectionString: url,
       max: poolSize,
-      statement_timeout: STATEMENT_TIMEOUT_MS,
+      statement_timeout: statementMs,
+      lock_timeout: lockMs,
       idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
       application_name: 'onceonly',
     }),
@@ -115,10 +127,12 @@ export const transact = <T>(db: Database, work: (tx: Transaction<Schema>) => Pro
 
 /**
  * Nothing was done, and the same again may well succeed: connection lost, refused or timed out, a server that is starting,
- * stopping or full, a statement given up for its time or for another's locks (SQLSTATE classes 08, 40, 53 and 57).
+ * stopping or full, a statement given up for its time or for another's locks (SQLSTATE classes 08, 40, 53 and 57, and 55P03), a
+ * write that has missed its turn.
  */
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
+  if (error instanceof MissedTurn) return true;
   const code = codeOf(error);
   return (
     /^(08|40|53|57)/.test(code) ||

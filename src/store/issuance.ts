@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
 import { type CreatedKey, type CreatedTenant, DEFAULT_SCOPES, type KeyRequest } from '../contracts/key.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
-import type { Database, Queries } from './database.ts';
+import type { Queries } from './database.ts';
 import { hashOf, type KeyDerivation, previewOf } from './key-material.ts';
 import { isLive, type KeyRow, keyToWire, lockKeysOf, shownOfKey } from './keys.ts';
+import type { Pools } from './pools.ts';
 import { appendAudit } from './trail.ts';
+import { ofTenant } from './turns.ts';
 
 /** Who asks for a key, and under which `Idempotency-Key`, if any. */
 export interface Asker {
@@ -34,7 +36,7 @@ type Earlier = KeyRow & { tenant: string; fingerprint: string | null; hash: Buff
 const sameKey = sql<boolean>`created_at > now() - interval '24 hours'`;
 const sameWish = sql<boolean>`(created_at > now() - interval '60 seconds' and ${isLive})`;
 
-export function createIssuance(db: Database, derive: KeyDerivation) {
+export function createIssuance({ writes }: Pick<Pools, 'writes'>, derive: KeyDerivation) {
   /** The key that this request has led to before; another body under its `Idempotency-Key` is found too. */
   async function earlier(tx: Queries, request: Request): Promise<Earlier | undefined> {
     const { requestedBy, requestKey } = request;
@@ -79,7 +81,7 @@ export function createIssuance(db: Database, derive: KeyDerivation) {
   return {
     /** Makes a key of the asker's tenant, once however often the request is repeated. Equal requests at once take turns. */
     key: (asker: Asker, wish: KeyRequest): Promise<IssuedKey> =>
-      db.transaction().execute(async (tx) => {
+      writes.transact(ofTenant(asker.tenant), async (tx) => {
         const { tenant, keyId: actor } = asker;
         await lockKeysOf(tx, tenant);
         const request = requestOf(asker, 'keys', { ...wish, scopes: wish.scopes ?? DEFAULT_SCOPES });
@@ -97,7 +99,7 @@ export function createIssuance(db: Database, derive: KeyDerivation) {
 
     /** Makes a tenant with an admin key, once; only a repeat under the same `Idempotency-Key` is told the key again. */
     tenant: (asker: Asker, tenant: string): Promise<MadeTenant> =>
-      db.transaction().execute(async (tx) => {
+      writes.transact(ofTenant(asker.tenant), async (tx) => {
         await lockKeysOf(tx, asker.tenant);
         const request = requestOf(asker, 'tenants', { tenant });
         const before = request.requestKey === null ? undefined : await earlier(tx, request);

@@ -1,10 +1,12 @@
 import { sql } from 'kysely';
 import type { RotatedKey } from '../contracts/key.ts';
-import type { Database, Queries } from './database.ts';
+import type { Queries } from './database.ts';
 import { type Asker, type Request, requestOf } from './issuance.ts';
 import { hashOf, type KeyDerivation, previewOf } from './key-material.ts';
 import { type KeyRow, keyToWire, lockKeysOf, shownOfKey } from './keys.ts';
+import type { Pools } from './pools.ts';
 import { appendAudit } from './trail.ts';
+import { ofTenant } from './turns.ts';
 
 export type Rotated =
   | { readonly kind: 'rotated'; readonly key: RotatedKey }
@@ -25,14 +27,14 @@ interface Found extends KeyRow {
 }
 
 /** Gives keys their next secret. */
-export const createKeyRotations = (db: Database, derive: KeyDerivation) => ({
+export const createKeyRotations = ({ writes }: Pick<Pools, 'writes'>, derive: KeyDerivation) => ({
   /**
    * Gives a key its next secret under the same id, once however often the request is repeated (contract, section 1): within a day
    * under one `Idempotency-Key`, within 60 s without. What it was opens for `overlapSeconds` more; with 0 everything it ever
    * was ends at once.
    */
   rotate: (asker: Asker, id: string, overlapSeconds: number): Promise<Rotated> =>
-    db.transaction().execute(async (tx) => {
+    writes.transact(ofTenant(asker.tenant), async (tx) => {
       const { tenant, keyId: actor } = asker;
       await lockKeysOf(tx, tenant);
       const before = await find(tx, tenant, id);

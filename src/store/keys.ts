@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { type Selectable, sql } from 'kysely';
 import type { ApiKey, KeyChange } from '../contracts/key.ts';
 import { known } from '../domain/scope.ts';
-import type { Database, Queries } from './database.ts';
+import type { Queries } from './database.ts';
 import { hashOf, previewOf } from './key-material.ts';
+import type { Pools } from './pools.ts';
 import type { Schema } from './schema.ts';
 import { appendAudit } from './trail.ts';
+import { ofTenant } from './turns.ts';
 
 /** Whoever a request speaks for. */
 export interface Principal {
@@ -58,19 +60,19 @@ export const isLive = sql<boolean>`(revoked_at is null and (expires_at is null o
 /** A new random API key: 192 bits behind `once_live_`. */
 export const newApiKey = (): string => `once_live_${randomBytes(24).toString('base64url')}`;
 
-export const createKeys = (db: Database) => ({
+export const createKeys = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) => ({
   /**
    * Whom a key belongs to; only its SHA-256 is compared and stored. Revoked and expired keys are not found; one that was rotated
    * is, until its overlap ends.
    */
   async find(key: string): Promise<Principal | undefined> {
     const hash = hashOf(key);
-    const rotated = db
+    const rotated = reads
       .selectFrom('api_key_overlaps')
       .select('id')
       .where('hash', '=', hash)
       .where('valid_until', '>', sql<Date>`now()`);
-    const row = await db
+    const row = await reads
       .selectFrom('api_keys')
       .select(['id', 'tenant', 'preview', 'scopes', 'agent_ids', 'is_active'])
       .where((where) => where.or([where('hash', '=', hash), where('id', '=', rotated)]))
@@ -81,17 +83,19 @@ export const createKeys = (db: Database) => ({
     return { keyId, tenant, preview, scopes, agentIds, isActive };
   },
 
-  /** Notes that a key is used, once a minute at the most, whoever else notes it. */
+  /** Notes that a key is used, once a minute at the most, whoever else notes it. It waits for nobody who has locked the key. */
   async used(keyId: string): Promise<void> {
     await sql`
-      update api_keys set last_used_at = now()
-      where id = ${keyId} and (last_used_at is null or last_used_at <= now() - interval '1 minute')
-    `.execute(db);
+      update api_keys set last_used_at = now() where id = (
+        select id from api_keys
+        where id = ${keyId} and (last_used_at is null or last_used_at <= now() - interval '1 minute')
+        for no key update skip locked)
+    `.execute(reads);
   },
 
   /** Changes what is named of a key that is not revoked. A repeat finds it so, and leaves no line. */
   change: (tenant: string, id: string, { name, expires_at }: KeyChange, actor: string): Promise<ChangedKey> =>
-    db.transaction().execute(async (tx) => {
+    writes.transact(ofTenant(tenant), async (tx) => {
       await lockKeysOf(tx, tenant);
       const before = await tx
         .selectFrom('api_keys')
@@ -117,7 +121,7 @@ export const createKeys = (db: Database) => ({
 
   /** A tenant's keys, the oldest first: expired ones too, revoked ones not. */
   async list(tenant: string): Promise<ApiKey[]> {
-    const rows = await db
+    const rows = await reads
       .selectFrom('api_keys')
       .select(shownOfKey)
       .where('tenant', '=', tenant)
@@ -130,7 +134,7 @@ export const createKeys = (db: Database) => ({
 
   /** Ends a key for good; its row stays. Two that revoke at once take turns, so that one admin key is always left. */
   revoke: (tenant: string, id: string, actor: string): Promise<Revocation> =>
-    db.transaction().execute(async (tx) => {
+    writes.transact(ofTenant(tenant), async (tx) => {
       await lockKeysOf(tx, tenant);
       const rows = await tx
         .selectFrom('api_keys')
@@ -153,11 +157,11 @@ export const createKeys = (db: Database) => ({
 
   /** Makes the key exist, with admin scope, for a tenant that is made with it. A revoked one stays revoked. */
   ensure: (tenant: string, name: string, key: string): Promise<void> =>
-    db.transaction().execute((tx) => insertKey(tx, tenant, name, key)),
+    writes.transact(ofTenant(tenant), (tx) => insertKey(tx, tenant, name, key)),
 
   /** Makes the first key of a deployment, unless it has one; of several processes that ask at once, one makes it. */
   first: (tenant: string): Promise<string | undefined> =>
-    db.transaction().execute(async (tx) => {
+    writes.transact(ofTenant(tenant), async (tx) => {
       await sql`select pg_advisory_xact_lock(hashtext('onceonly first key'))`.execute(tx);
       const existing = await tx.selectFrom('api_keys').select('id').limit(1).executeTakeFirst();
       if (existing !== undefined) return undefined;

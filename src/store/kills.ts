@@ -1,8 +1,10 @@
 import { type RawBuilder, sql } from 'kysely';
 import type { KillState } from '../contracts/kill.ts';
-import { type Database, type Queries, transact } from './database.ts';
+import type { Queries } from './database.ts';
+import type { Pools } from './pools.ts';
 import { countRunning, type Running, type Stopped } from './running.ts';
 import { appendAudit } from './trail.ts';
+import { ofTenant } from './turns.ts';
 
 /** Whether the row of a tenant says that it is killed, or this tool of it. */
 export const isKilled = (tenant: RawBuilder<unknown>, tool: RawBuilder<unknown>) =>
@@ -33,14 +35,14 @@ interface Row {
   killed_tools: Record<string, { at: string; reason: string | null }>;
 }
 
-export const createKills = (db: Database) => ({
+export const createKills = ({ switches, reads }: Pick<Pools, 'switches' | 'reads'>) => ({
   /**
    * Stops every agent of a tenant, or one tool: once this has resolved, no claim of what it stops succeeds. A repeat keeps the first
    * moment; its reason, if it has one, replaces the earlier. None where the tenant has no such tool: a mistyped name would stop
    * nothing.
    */
   kill: (turn: Turn): Promise<(Kill & { running: Running }) | undefined> =>
-    transact(db, async (tx) => {
+    switches.transact(ofTenant(turn.tenant), async (tx) => {
       const { tenant, killed, reason } = turn;
       const before = killOf(await lock(tx, tenant), killed);
       if (before === undefined && killed.scope === 'tool' && !(await hasTool(tx, tenant, killed.tool)))
@@ -55,7 +57,7 @@ export const createKills = (db: Database) => ({
 
   /** Lets go on what was killed; what was not stays as it is. */
   unkill: (turn: Turn): Promise<void> =>
-    transact(db, async (tx) => {
+    switches.transact(ofTenant(turn.tenant), async (tx) => {
       if (killOf(await lock(tx, turn.tenant), turn.killed) === undefined) return;
       await write(tx, turn.tenant, turn.killed, undefined);
       await note(tx, turn, 'unkilled');
@@ -65,7 +67,7 @@ export const createKills = (db: Database) => ({
   async state(tenant: string): Promise<KillState> {
     const { rows } = await sql<Row>`
       select killed_at, killed_reason, killed_tools from tenants where tenant = ${tenant}
-    `.execute(db);
+    `.execute(reads);
     const [row] = rows;
     const all = row && killOf(row, { scope: 'tenant' });
     const tools = Object.entries(row?.killed_tools ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));

@@ -4,8 +4,10 @@ import type { JsonObject } from '../contracts/common.ts';
 import type { LeaseEnding } from '../contracts/lease.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import { blocksAcquisition, LEASE_MEMORY_DAYS, type LeaseRecord } from '../domain/lease.ts';
-import { type Database, type Queries, transact } from './database.ts';
+import type { Queries } from './database.ts';
+import type { Pools } from './pools.ts';
 import { type AuditEntry, appendAudit, type Timeline, tell } from './trail.ts';
+import { ofLease } from './turns.ts';
 import { addOne, addUsage, type Counted } from './usage.ts';
 
 /** Who wants a lease, for how long. */
@@ -87,16 +89,16 @@ const toRecord = (row: LeaseRow): LeaseRecord => ({
 
 const newLeaseId = (): string => `lease_${randomBytes(18).toString('base64url')}`;
 
-export const createLeases = (db: Database) => ({
+export const createLeases = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) => ({
   /** The lease of a key, if it is held or finished within its memory. */
   async find(tenant: string, key: string): Promise<LeaseRecord | undefined> {
-    const row = await read(db, tenant, key);
+    const row = await read(reads, tenant, key);
     return row?.remembered ? toRecord(row) : undefined;
   },
 
   /** The lease of a key, with the run that minds it, however long ago it ended. */
   async findMinded(tenant: string, key: string): Promise<{ lease: LeaseRecord; workflowRunId: string } | undefined> {
-    const row = await read(db, tenant, key);
+    const row = await read(reads, tenant, key);
     return row && { lease: toRecord(row), workflowRunId: row.workflowRunId };
   },
 
@@ -105,7 +107,7 @@ export const createLeases = (db: Database) => ({
    * a lease and a run that want one key take turns here, and so do its holder and who waits for its end.
    */
   open: (wanted: Acquisition): Promise<Opened> =>
-    transact(db, async (tx) => {
+    writes.transact(ofLease(wanted.tenant, wanted.key), async (tx) => {
       await lockKey(tx, wanted.tenant, wanted.key);
       const row = await read(tx, wanted.tenant, wanted.key, { lock: true });
       const found = row && standingFor(row, wanted);
@@ -118,25 +120,27 @@ export const createLeases = (db: Database) => ({
   extend(tenant: string, held: Held, ttlSeconds: number | null): Promise<LeaseChange> {
     const set = sql`version = l.version + 1, ttl = coalesce(${ttlSeconds}::integer, l.ttl),
       expires_at = clock_timestamp() + make_interval(secs => coalesce(${ttlSeconds}::integer, l.ttl))`;
-    return change(db, tenant, held, set, { type: 'ai_extended' }, []);
+    return writes.run(ofLease(tenant, held.key), (db) => change(db, tenant, held, set, { type: 'ai_extended' }, []));
   },
 
   /** Ends the lease as its holder says; ending it twice in the same way is no change. */
-  finish: (tenant: string, held: Held, ending: LeaseEnding): Promise<LeaseChange> => finish(db, tenant, held, ending),
+  finish: (tenant: string, held: Held, ending: LeaseEnding): Promise<LeaseChange> =>
+    writes.run(ofLease(tenant, held.key), (db) => finish(db, tenant, held, ending)),
 
   /** Gives a run's lease its whole time again, also when that has passed and nobody else has taken the key since. */
-  async renew(tenant: string, key: string, leaseId: string): Promise<LeaseRecord | undefined> {
-    await renew(db, tenant, key, leaseId);
-    const row = await read(db, tenant, key);
-    return row && toRecord(row);
-  },
+  renew: (tenant: string, key: string, leaseId: string): Promise<LeaseRecord | undefined> =>
+    writes.run(ofLease(tenant, key), async (db) => {
+      await renew(db, tenant, key, leaseId);
+      const row = await read(db, tenant, key);
+      return row && toRecord(row);
+    }),
 
   /**
    * How the lease stands that a run of a workflow minds, closing it if its time has passed. A run that hears that it is over is
    * taken at its word: from now on no lease is given into its care.
    */
   look: (tenant: string, key: string, workflowRunId: string): Promise<LeaseRecord | undefined> =>
-    transact(db, async (tx) => {
+    writes.transact(ofLease(tenant, key), async (tx) => {
       await lockKey(tx, tenant, key);
       const row = await read(tx, tenant, key, { lock: true });
       if (row === undefined || row.workflowRunId !== workflowRunId) return undefined;
@@ -149,7 +153,7 @@ export const createLeases = (db: Database) => ({
 
   /** Ends a lease whose workflow is gone, since an operator terminated it: as if it had been canceled, its timeline too. */
   orphan: (tenant: string, key: string, leaseId: string): Promise<LeaseChange> =>
-    transact(db, async (tx) => {
+    writes.transact(ofLease(tenant, key), async (tx) => {
       const row = await read(tx, tenant, key, { lock: true });
       const ending: LeaseEnding = { state: 'canceled', reason: 'workflow_gone' };
       const change = await finish(tx, tenant, { key, leaseId, actor: null }, ending);
@@ -171,12 +175,13 @@ export const createLeases = (db: Database) => ({
       from leases where state = 'held' and (tenant, key) > (${after.tenant}, ${after.key})
         and first_seen_at < clock_timestamp() - interval '30 seconds'
       order by tenant, key limit ${limit}
-    `.execute(db);
+    `.execute(reads);
     return rows;
   },
 
   /** Closes a lease whose time has passed and which no workflow minds any more. */
-  expire: (tenant: string, key: string, leaseId: string): Promise<unknown> => expire(db, tenant, key, leaseId),
+  expire: (tenant: string, key: string, leaseId: string): Promise<unknown> =>
+    writes.run(ofLease(tenant, key), (db) => expire(db, tenant, key, leaseId)),
 });
 
 /** Why a key is not to be had as it stands, or that this very request has it already; undefined where it can be acquired. */

@@ -2,10 +2,12 @@ import { sql } from 'kysely';
 import { LeftOut } from '../contracts/page.ts';
 import { type ListedPolicy, Policy, type PolicyAnswer, toolsNamedIn } from '../contracts/policy.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
-import { type Database, type Queries, transact } from './database.ts';
+import type { Queries } from './database.ts';
 import { all, ofAgents, shown } from './pages.ts';
+import type { Pools } from './pools.ts';
 import { missingTools } from './tools.ts';
 import { appendAudit } from './trail.ts';
+import { ofAgent } from './turns.ts';
 
 export type SavedPolicy =
   | { readonly kind: 'saved'; readonly answer: PolicyAnswer }
@@ -23,13 +25,13 @@ const toWire = (row: Row): PolicyAnswer => ({
   policy_version: row.version,
 });
 
-export const createPolicies = (db: Database) => ({
+export const createPolicies = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) => ({
   /**
    * Stores the next version, unless a tool it names is unknown, or it is the version in force: a repeat makes none.
    * Earlier versions stay: decisions name theirs.
    */
   save(tenant: string, agentId: string, policy: Policy, actor: string): Promise<SavedPolicy> {
-    return transact(db, async (tx) => {
+    return writes.transact(ofAgent(tenant, agentId), async (tx) => {
       await sql`select pg_advisory_xact_lock(hashtextextended(${`policy/${tenant}/${agentId}`}, 0))`.execute(tx);
       const tools = await unknownTools(tx, tenant, agentId, policy);
       if (tools.length > 0) return { kind: 'unknown_tools', tools };
@@ -55,7 +57,7 @@ export const createPolicies = (db: Database) => ({
 
   /** The tools a policy names that its agent does not have. */
   unknownTools: (tenant: string, agentId: string, policy: Policy): Promise<string[]> =>
-    unknownTools(db, tenant, agentId, policy),
+    unknownTools(reads, tenant, agentId, policy),
 
   /** The version in force of every agent that has one, and may be seen. */
   async list(tenant: string, agents: readonly string[] | null): Promise<ListedPolicy[]> {
@@ -65,7 +67,7 @@ export const createPolicies = (db: Database) => ({
         where ${all([sql`tenant = ${tenant}`, ofAgents(sql`agent_id`, agents)])} order by agent_id, version desc
       )
       select agent_id, version, ${shown(sql`policy`, sql`agent_id`)} as policy from in_force order by agent_id
-    `.execute(db);
+    `.execute(reads);
     return rows.map((row) => {
       const leftOut = LeftOut.safeParse(row.policy);
       return leftOut.success ? { ...toWire({ ...row, policy: {} }), policy: leftOut.data } : toWire(row);
@@ -73,7 +75,7 @@ export const createPolicies = (db: Database) => ({
   },
 
   /** The version in force, or none. */
-  get: (tenant: string, agentId: string): Promise<PolicyAnswer | undefined> => inForce(db, tenant, agentId),
+  get: (tenant: string, agentId: string): Promise<PolicyAnswer | undefined> => inForce(reads, tenant, agentId),
 });
 
 const unknownTools = (db: Queries, tenant: string, agentId: string, policy: Policy) =>

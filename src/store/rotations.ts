@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
 import type { RotatedSecret, RotateRequest } from '../contracts/tool.ts';
-import type { Database, Queries } from './database.ts';
+import type { Queries } from './database.ts';
+import type { Pools } from './pools.ts';
 import type { SecretBox } from './secret-box.ts';
 import { lockTool, sealed, secretPlace } from './tools.ts';
 import { appendAudit } from './trail.ts';
+import { ofTool } from './turns.ts';
 
 /** A rotation that is asked for again within this time, by the same key and without a secret of its own, is the same one. */
 const REPEAT_SECONDS = 60;
@@ -20,7 +22,7 @@ interface Row {
   repeatable: boolean | null;
 }
 
-export const createRotations = (db: Database, secrets: SecretBox) => ({
+export const createRotations = ({ writes }: Pick<Pools, 'writes'>, secrets: SecretBox) => ({
   /**
    * Gives a tool its next secret; until the overlap ends the one that receivers know now signs beside it. Rotated again
    * meanwhile, the known one stays known. None where there is no such tool.
@@ -32,7 +34,7 @@ export const createRotations = (db: Database, secrets: SecretBox) => ({
     { secret: asked, overlap_seconds: overlap = DEFAULT_OVERLAP_SECONDS }: RotateRequest,
     actor: string,
   ): Promise<RotatedSecret | undefined> =>
-    db.transaction().execute(async (tx) => {
+    writes.transact(ofTool(tenant, name), async (tx) => {
       await lockTool(tx, tenant, name, scopeId);
       const before = await read(tx, tenant, name, scopeId, actor);
       if (before === undefined) return undefined;

@@ -4,9 +4,11 @@ import type { RunStep } from '../contracts/agent-run.ts';
 import type { LeaseEnding } from '../contracts/lease.ts';
 import { type ActionRecord, answerOf, asRepeat } from '../domain/action.ts';
 import { actionColumns } from './actions.ts';
-import { type Database, type Queries, transact } from './database.ts';
+import type { Queries } from './database.ts';
 import { finish, type Held, type LeaseChange, type RunTimeline, renew, timelineOf } from './leases.ts';
+import type { Pools } from './pools.ts';
 import { tell } from './trail.ts';
+import { ofLease } from './turns.ts';
 
 /** A run that has come to its end. */
 export interface FinishedRun {
@@ -28,7 +30,7 @@ export interface MadeAction {
 
 const statuses = { completed: 'ok', failed: 'error', canceled: 'canceled' } as const;
 
-export const createRunEndings = (db: Database) => ({
+export const createRunEndings = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) => ({
   /** What became of the actions that a run has made, in their order. */
   async answers(tenant: string, steps: readonly RunStep[]): Promise<ActionAnswer[]> {
     const { rows } = await sql<ActionRecord>`
@@ -36,7 +38,7 @@ export const createRunEndings = (db: Database) => ({
         ${JSON.stringify(steps.map(({ actionId }) => actionId))}::json) with ordinality as step(action_id, n)
       join actions a on a.tenant = ${tenant} and a.action_id = step.action_id
       order by step.n
-    `.execute(db);
+    `.execute(reads);
     return rows.map((row, n) => (steps[n]?.repeat ? asRepeat(answerOf(row)) : answerOf(row)));
   },
 
@@ -50,7 +52,7 @@ export const createRunEndings = (db: Database) => ({
       from actions where tenant = ${tenant} and run_key = ${key} and run_fence >= ${begunFence}
         and status in ('executed', 'in_doubt')
       order by run_n, status = 'executed' desc, run_fence desc
-    `.execute(db);
+    `.execute(reads);
     return rows;
   },
 
@@ -62,7 +64,7 @@ export const createRunEndings = (db: Database) => ({
     const { rows } = await sql<ActionRecord & { leaseId: string | null }>`
       select ${actionColumns}, a.run_lease_id as "leaseId" from actions a
       where a.tenant = ${tenant} and a.workflow_id = ${workflowId} and a.run_key is not null order by a.created_at desc, a.action_id desc limit 1
-    `.execute(db);
+    `.execute(reads);
     const [row] = rows;
     if (row === undefined) return undefined;
     const { leaseId, ...action } = row;
@@ -74,7 +76,7 @@ export const createRunEndings = (db: Database) => ({
    * timeline is. Asked again for the same run, it changes nothing.
    */
   finish: ({ tenant, held, run, workflowRunId }: FinishedRun, ending: LeaseEnding): Promise<LeaseChange> =>
-    transact(db, async (tx) => {
+    writes.transact(ofLease(tenant, held.key), async (tx) => {
       await sql`select pg_advisory_xact_lock(hashtextextended(${`run/${workflowRunId}`}, 0))`.execute(tx);
       // Its time may have passed while no worker was there: as long as nobody took the key, it is still this run's.
       await renew(tx, tenant, held.key, held.leaseId);

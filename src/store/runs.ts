@@ -1,8 +1,10 @@
 import { sql } from 'kysely';
 import type { EventRequest, RunEvent, RunList, RunTimeline } from '../contracts/run.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
-import type { Database } from './database.ts';
+import type { Queries } from './database.ts';
 import { all, ofAgents, shown, shownText } from './pages.ts';
+import type { Pools } from './pools.ts';
+import { ofRun } from './turns.ts';
 
 export interface Page {
   readonly limit: number;
@@ -28,7 +30,7 @@ function identityOf(event: EventRequest, print: string, idempotencyKey: string |
 }
 
 /** The event whose place a repeat would have taken. */
-async function earlier(db: Database, tenant: string, identity: string | null, print: string): Promise<AppendedEvent> {
+async function earlier(db: Queries, tenant: string, identity: string | null, print: string): Promise<AppendedEvent> {
   const { rows } = await sql<{ id: number; fingerprint: string }>`
     select id, fingerprint from events where tenant = ${tenant} and identity = ${identity}
   `.execute(db);
@@ -40,7 +42,7 @@ async function earlier(db: Database, tenant: string, identity: string | null, pr
 const eventOf = (agents: readonly string[]) => sql`exists (
   select 1 from events e where e.tenant = r.tenant and e.run_id = r.run_id and e.agent_id = any (${sql.val(agents)}::text[]))`;
 
-export const createRuns = (db: Database) => ({
+export const createRuns = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) => ({
   /**
    * Appends one event of the caller's own, once: the same `idempotencyKey`, or without one an equal event that says its
    * own `ts`, names the event that is there. An event with neither cannot be told from another one like it.
@@ -49,7 +51,8 @@ export const createRuns = (db: Database) => ({
     const { data, ts } = event;
     const print = fingerprint(JSON.parse(JSON.stringify(event)));
     const identity = identityOf(event, print, idempotencyKey);
-    const { rows } = await sql<{ id: number }>`
+    const { rows } = await writes.run(ofRun(tenant, event.run_id), (db) =>
+      sql<{ id: number }>`
       with event as (
         insert into events (tenant, run_id, ts, type, status, duration_ms, step, tool, req_id, lease_id, agent_id, message, data,
                             identity, fingerprint)
@@ -66,9 +69,10 @@ export const createRuns = (db: Database) => ({
           last_status = excluded.last_status, events_count = r.events_count + 1
       )
       select id from event
-    `.execute(db);
+    `.execute(db),
+    );
     const id = rows[0]?.id;
-    return id === undefined ? await earlier(db, tenant, identity, print) : { kind: 'appended', id: `evt_${id}` };
+    return id === undefined ? await earlier(reads, tenant, identity, print) : { kind: 'appended', id: `evt_${id}` };
   },
 
   /** Runs whose id begins with `prefix`, as far as they may be seen, the latest first. */
@@ -83,10 +87,10 @@ export const createRuns = (db: Database) => ({
       sql<{ run_id: string; last_ts: Date; last_type: string; last_status: string | null; events_count: number }>`
         select run_id, last_ts, last_type, last_status, events_count from runs r where ${seen}
         order by last_ts desc, run_id limit ${page.limit} offset ${page.offset}
-      `.execute(db),
+      `.execute(reads),
       sql<{
         total: number;
-      }>`select count(*) as total from runs r where ${seen}`.execute(db),
+      }>`select count(*) as total from runs r where ${seen}`.execute(reads),
     ]);
     return {
       total: counted.rows[0]?.total ?? 0,
@@ -112,13 +116,13 @@ export const createRuns = (db: Database) => ({
         select id, run_id, ts, type, status, duration_ms, step, tool, req_id, lease_id, agent_id,
                ${shownText(sql`message`, sql`id`, large)} as message, ${shown(sql`data`, sql`id`, large)} as data
         from page order by id
-      `.execute(db),
+      `.execute(reads),
       // Who sees all of it is told by the run's own line; who does not, by what can be seen.
       agents === null
         ? sql<{ total: number }>`
             select events_count as total from runs where tenant = ${tenant} and run_id = ${runId}
-          `.execute(db)
-        : sql<{ total: number }>`select count(*) as total from events where ${seen} having count(*) > 0`.execute(db),
+          `.execute(reads)
+        : sql<{ total: number }>`select count(*) as total from events where ${seen} having count(*) > 0`.execute(reads),
     ]);
     const total = counted.rows[0]?.total;
     if (total === undefined) return undefined;

@@ -1,16 +1,18 @@
 import { sql } from 'kysely';
 import { DEFAULT_APPROVAL_TTL_SECONDS, type Settings } from '../contracts/settings.ts';
-import type { Database, Queries } from './database.ts';
+import type { Queries } from './database.ts';
+import type { Pools } from './pools.ts';
 import { appendAudit } from './trail.ts';
+import { ofTenant } from './turns.ts';
 
 const names = ['default_deny', 'approval_ttl_seconds'] as const satisfies ReadonlyArray<keyof Settings>;
 
-export const createSettings = (db: Database) => ({
-  read: (tenant: string): Promise<Settings> => read(db, tenant, { lock: false }),
+export const createSettings = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) => ({
+  read: (tenant: string): Promise<Settings> => read(reads, tenant, { lock: false }),
 
   /** Changes what is named, with a line on the trail if that changed anything, and answers all. */
   save: (tenant: string, changes: { [Name in keyof Settings]?: Settings[Name] | undefined }, actor: string) =>
-    db.transaction().execute(async (tx): Promise<Settings> => {
+    writes.transact(ofTenant(tenant), async (tx): Promise<Settings> => {
       const before = await read(tx, tenant, { lock: true });
       const named = names.filter((name) => changes[name] !== undefined && changes[name] !== before[name]);
       if (named.length === 0) return before;

@@ -2,8 +2,10 @@ import { type RawBuilder, sql } from 'kysely';
 import type { ActionRecord } from '../domain/action.ts';
 import type { AttemptEnd, Ending } from '../domain/settlement.ts';
 import { actionColumns, findAction } from './actions.ts';
-import { type Database, type Queries, repeated, transact } from './database.ts';
+import type { Queries } from './database.ts';
+import type { Pools } from './pools.ts';
 import { type AuditEntry, appendAudit, appendEvents, type TimelineEntry, touchRun } from './trail.ts';
+import { ofAgent } from './turns.ts';
 import { addUsage, type Counted } from './usage.ts';
 
 /** What becomes of the held money: a block and a failure give it back, doubt keeps it. */
@@ -19,20 +21,20 @@ export interface Settled {
   readonly settled: boolean;
 }
 
-export const createSettlements = (db: Database) => ({
+export const createSettlements = ({ writes }: Pick<Pools, 'writes'>) => ({
   /**
    * Ends an action in one statement: its attempt, its row, its hold, its audit line, its timeline and its count change
    * together. An action that has ended stays as it is; the answer is always the action as it now stands.
    */
   settle: (tenant: string, action: ActionRecord, ending: Ending): Promise<Settled> =>
-    repeated(() => settle(db, tenant, action, ending)),
+    writes.run(ofAgent(tenant, action.agentId), (db) => settle(db, tenant, action, ending)),
 
   /**
    * Ends an action in doubt as not executed, unless an attempt of it is out at this moment: that could still act, under a key
    * that was given free. Undefined then; an attempt that has told nothing for longer than any may take has nobody behind it.
    */
   giveFree: (tenant: string, action: ActionRecord, ending: Ending): Promise<Settled | undefined> =>
-    transact(db, async (tx) => {
+    writes.transact(ofAgent(tenant, action.agentId), async (tx) => {
       const { actionId } = action;
       await sql`select 1 from actions where tenant = ${tenant} and action_id = ${actionId} for update`.execute(tx);
       const { rows } = await sql`
@@ -47,7 +49,7 @@ export const createSettlements = (db: Database) => ({
    * share-locked as by a claim: a disable finds the attempt either ended or followed by a look at the switch.
    */
   async endAttempt(tenant: string, { actionId, agentId }: ActionRecord, attempt: AttemptEnd): Promise<boolean> {
-    const { rows } = await repeated(() =>
+    const { rows } = await writes.run(ofAgent(tenant, agentId), (db) =>
       sql<{ is_enabled: boolean }>`
         with agent as materialized (
           select is_enabled from agents where tenant = ${tenant} and agent_id = ${agentId} for share

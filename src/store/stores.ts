@@ -9,7 +9,6 @@ import { createApprovals } from './approvals.ts';
 import { createAudit } from './audit.ts';
 import { createBulletin } from './bulletin.ts';
 import { createClaims } from './claims.ts';
-import { openDatabase } from './database.ts';
 import { createDecisions } from './decisions.ts';
 import { createFeed } from './feed.ts';
 import { createIssuance } from './issuance.ts';
@@ -20,6 +19,7 @@ import { createKills } from './kills.ts';
 import { createLeases } from './leases.ts';
 import { createMasterKey } from './master-key.ts';
 import { createPolicies } from './policies.ts';
+import { openPools, type PoolConfig } from './pools.ts';
 import { createRecorder } from './recorder.ts';
 import { createRotations } from './rotations.ts';
 import { createRunEndings } from './run-endings.ts';
@@ -33,9 +33,7 @@ import { createTallies } from './tallies.ts';
 import { createTools } from './tools.ts';
 import { createFolding, createUsage } from './usage.ts';
 
-export interface StoreConfig {
-  readonly DATABASE_URL: string;
-  readonly DATABASE_POOL_SIZE: number;
+export interface StoreConfig extends PoolConfig {
   readonly ONCEONLY_MASTER_KEY: Buffer;
 }
 
@@ -44,11 +42,12 @@ const FOLD_EVERY_MS = 5_000;
 
 export type Stores = ReturnType<typeof createStores>;
 
-/** Every store over one pool of connections. */
+/** Every store, over the pools that what it does belongs to. */
 export function createStores(config: StoreConfig) {
-  const db = openDatabase(config.DATABASE_URL, config.DATABASE_POOL_SIZE);
+  const pools = openPools(config);
+  const { reads, probes } = pools;
   const box = createSecretBox(config.ONCEONLY_MASTER_KEY);
-  const masterKey = createMasterKey(db, box);
+  const masterKey = createMasterKey(probes, box);
   const secrets: SecretBox = {
     ...box,
     seal(secret, place) {
@@ -58,53 +57,53 @@ export function createStores(config: StoreConfig) {
     },
   };
   const derive = createKeyDerivation(config.ONCEONLY_MASTER_KEY);
-  const recorder = createRecorder(db);
-  const tallies = createTallies(db);
-  const bulletin = createBulletin(db, config.DATABASE_URL);
-  const fold = createFolding(db);
+  const recorder = createRecorder(reads);
+  const tallies = createTallies(reads);
+  const bulletin = createBulletin(reads, config.DATABASE_URL);
+  const fold = createFolding(reads);
   // Away, or locked: the next round adds up what this one did not.
   const folding = setInterval(() => void fold().catch(() => undefined), FOLD_EVERY_MS).unref();
   return {
-    abandonments: createAbandonments(db),
-    accepted: createAccepted(db),
-    accounts: createAccounts(db),
-    actions: createActions(db),
-    admissions: createAdmissions(db),
-    agents: createAgents(db),
-    approvals: createApprovals(db),
-    audit: createAudit(db),
+    abandonments: createAbandonments(pools),
+    accepted: createAccepted(reads),
+    accounts: createAccounts(pools),
+    actions: createActions(reads),
+    admissions: createAdmissions(pools),
+    agents: createAgents(pools),
+    approvals: createApprovals(pools),
+    audit: createAudit(reads),
     bulletin,
-    claims: createClaims(db, secrets),
-    decisions: createDecisions(db),
-    feed: createFeed(db),
-    issuance: createIssuance(db, derive),
-    settings: createSettings(db),
-    kills: createKills(db),
-    running: createRunning(db),
-    keyRotations: createKeyRotations(db, derive),
-    keys: createKeys(db),
-    leases: createLeases(db),
+    claims: createClaims(pools, secrets),
+    decisions: createDecisions(reads),
+    feed: createFeed(reads),
+    issuance: createIssuance(pools, derive),
+    settings: createSettings(pools),
+    kills: createKills(pools),
+    running: createRunning(reads),
+    keyRotations: createKeyRotations(pools, derive),
+    keys: createKeys(pools),
+    leases: createLeases(pools),
     masterKey,
-    policies: createPolicies(db),
+    policies: createPolicies(pools),
     recorder,
-    rotations: createRotations(db, secrets),
-    runEndings: createRunEndings(db),
-    runs: createRuns(db),
-    settlements: createSettlements(db),
+    rotations: createRotations(pools, secrets),
+    runEndings: createRunEndings(pools),
+    runs: createRuns(pools),
+    settlements: createSettlements(pools),
     tallies,
-    tools: createTools(db, secrets),
-    usage: createUsage(db),
+    tools: createTools(pools, secrets),
+    usage: createUsage(reads),
 
     /** What is open, over all tenants. */
-    readStanding: () => readStanding(db),
+    readStanding: () => readStanding(reads),
 
     /** What no other deployment's database says, unless it is a copy of this one. */
     identifyDeployment: async (): Promise<string> =>
-      (await db.selectFrom('deployment').select('id').executeTakeFirstOrThrow()).id,
+      (await reads.selectFrom('deployment').select('id').executeTakeFirstOrThrow()).id,
 
     /** @throws when PostgreSQL does not answer. */
     ping: async () => {
-      await db.selectFrom('tenants').select('tenant').limit(1).execute();
+      await probes.selectFrom('tenants').select('tenant').limit(1).execute();
     },
 
     close: async () => {
@@ -112,7 +111,7 @@ export function createStores(config: StoreConfig) {
       clearInterval(folding);
       await tallies.drained();
       await bulletin.drained();
-      await db.destroy();
+      await pools.close();
     },
   };
 }

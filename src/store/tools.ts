@@ -3,11 +3,13 @@ import { type Selectable, sql } from 'kysely';
 import type { Tool, ToolRequest } from '../contracts/tool.ts';
 import { canonicalJson } from '../domain/fingerprint.ts';
 import { toMicros, toUsd } from '../domain/money.ts';
-import { type Database, type Queries, transact } from './database.ts';
+import type { Queries } from './database.ts';
 import { shown as shownUpTo } from './pages.ts';
+import type { Pools } from './pools.ts';
 import type { Tools } from './schema.ts';
 import type { SecretBox } from './secret-box.ts';
 import { appendAudit } from './trail.ts';
+import { ofTool } from './turns.ts';
 
 const defaults = { timeout_ms: 15_000, max_retries: 2, enabled: true, idempotent: false, dedup_ttl: 3600 };
 
@@ -55,13 +57,13 @@ const onlyShown = (row: Shown): Shown => Object.fromEntries(shown.map((name) => 
 
 export type SavedTool = { readonly kind: 'saved'; readonly tool: Tool } | { readonly kind: 'secret_needed' };
 
-export const createTools = (db: Database, secrets: SecretBox) => ({
+export const createTools = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>, secrets: SecretBox) => ({
   /**
    * Creates or replaces a tool; absent fields fall to their defaults, an absent secret keeps the old one. What is as
    * asked for already stays as it is, its secret's id too: a repeat changes nothing.
    */
   save(tenant: string, request: ToolRequest, actor: string): Promise<SavedTool> {
-    return transact(db, async (tx) => {
+    return writes.transact(ofTool(tenant, request.name), async (tx) => {
       const scope_id = request.scope_id ?? 'global';
       const before = await lock(tx, tenant, request.name, scope_id);
       const secret = request.auth?.secret ?? undefined;
@@ -97,7 +99,7 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
 
   /** Tools of these scopes, or of every scope, by name. */
   async list(tenant: string, scopeIds: readonly string[] | undefined): Promise<Tool[]> {
-    const query = db
+    const query = reads
       .selectFrom('tools')
       .select(small)
       .select(shownUpTo<Shown['input_schema']>(sql`input_schema`, sql`name, scope_id`).as('input_schema'))
@@ -109,7 +111,7 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
   },
 
   async get(tenant: string, name: string, scopeId: string): Promise<Tool | undefined> {
-    const row = await db
+    const row = await reads
       .selectFrom('tools')
       .select(shown)
       .where('tenant', '=', tenant)
@@ -122,7 +124,7 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
   /** Says whether the tool exists; one that is as wanted already is left alone. */
   toggle(tenant: string, name: string, scopeId: string, enabled: boolean, actor: string): Promise<boolean> {
     return changed(
-      db,
+      writes,
       sql`
         update tools set enabled = ${enabled}, updated_at = case when was.enabled = ${enabled} then updated_at else now() end
         from (select enabled from tools where tenant = ${tenant} and name = ${name} and scope_id = ${scopeId}
@@ -142,7 +144,7 @@ export const createTools = (db: Database, secrets: SecretBox) => ({
   /** Says whether the tool existed. */
   remove(tenant: string, name: string, scopeId: string, actor: string): Promise<boolean> {
     return changed(
-      db,
+      writes,
       sql`delete from tools where tenant = ${tenant} and name = ${name} and scope_id = ${scopeId} returning true as differs`,
       {
         tenant,
@@ -249,13 +251,15 @@ const recordChange = (
 };
 
 async function changed(
-  db: Queries,
+  writes: Pools['writes'],
   change: ReturnType<typeof sql>,
   entry: Parameters<typeof appendAudit>[0][number],
 ): Promise<boolean> {
-  const { rows } = await sql<{ found: boolean }>`
+  const { rows } = await writes.run(ofTool(entry.tenant, entry.tool ?? ''), (db) =>
+    sql<{ found: boolean }>`
     with changed as (${change}), audited as (${appendAudit([entry], sql`exists (select 1 from changed where differs)`)})
     select exists (select 1 from changed) as found
-  `.execute(db);
+  `.execute(db),
+  );
   return rows[0]?.found ?? false;
 }

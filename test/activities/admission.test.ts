@@ -5,13 +5,15 @@ import { actionWorkflowId } from '../../src/domain/workflow-id.ts';
 import { createJudge, type Judge } from '../../src/judge/judge.ts';
 import { createThreads } from '../../src/judge/threads.ts';
 import { createAdmissions } from '../../src/store/admissions.ts';
-import { type Database, openDatabase } from '../../src/store/database.ts';
+import type { Database } from '../../src/store/database.ts';
 import { createPolicies } from '../../src/store/policies.ts';
+import { openPools, type Pools } from '../../src/store/pools.ts';
 import { freshEnvironment } from '../stack/environment.ts';
 import { unique } from '../stack/world.ts';
 
 /** What changes between the judgement of an action's conditions and the locks under which it is held. */
 let db: Database;
+let pools: Pools;
 let policies: ReturnType<typeof createPolicies>;
 let agent: string;
 const judge = createJudge({ threads: createThreads(), metrics: { judged: () => undefined } });
@@ -20,13 +22,14 @@ beforeEach(async () => {
   agent = unique('agent');
   if (db !== undefined) return;
   const { DATABASE_URL } = await freshEnvironment({ redis: false });
-  db = openDatabase(DATABASE_URL, 4);
-  policies = createPolicies(db);
+  pools = openPools({ DATABASE_URL, DATABASE_POOL_SIZE: 4 });
+  db = pools.reads;
+  policies = createPolicies(pools);
   await addTool();
 });
 afterAll(async () => {
   judge.close();
-  await db.destroy();
+  await pools.close();
 });
 
 const addTool = () =>
@@ -58,7 +61,7 @@ async function admit(meanwhile: (n: number) => Promise<unknown>) {
   };
   const told: unknown[] = [];
   const activities = createAdmissionActivities({
-    admissions: createAdmissions(db),
+    admissions: createAdmissions(pools),
     judge: interrupted,
     lanes: { choose: () => 'queue' },
     metrics: { decided: () => undefined },

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createClaims } from '../../src/store/claims.ts';
-import { openDatabase } from '../../src/store/database.ts';
+import { openPools } from '../../src/store/pools.ts';
 import { createSecretBox } from '../../src/store/secret-box.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
 import { callsOf, eventually, gate, holdAgent, ledgerOf } from './scene.ts';
@@ -20,8 +20,8 @@ test('of two workers that claim the same attempt at the same moment, one calls a
   const answer = world.run(call);
   await eventually(async () => expect(await row.waiting()).toBe(1));
 
-  const db = openDatabase(world.env.DATABASE_URL, 2);
-  const claims = createClaims(db, createSecretBox(Buffer.from(String(world.env.ONCEONLY_MASTER_KEY), 'base64')));
+  const pools = openPools({ DATABASE_URL: world.env.DATABASE_URL, DATABASE_POOL_SIZE: 4 });
+  const claims = createClaims(pools, createSecretBox(Buffer.from(String(world.env.ONCEONLY_MASTER_KEY), 'base64')));
   const [action] = await world.query('select action_id from actions where tool = $1', [tool]);
   const other = claims.claim({
     tenant: 'default',
@@ -39,5 +39,5 @@ test('of two workers that claim the same attempt at the same moment, one calls a
   expect((await answer).body.decision).toBe('executed');
   expect(callsOf(world, tool)).toHaveLength(1);
   expect(await ledgerOf(world, agent)).toEqual({ held: 0, spent: 1 });
-  await db.destroy();
+  await pools.close();
 });

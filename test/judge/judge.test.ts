@@ -83,6 +83,19 @@ describe('what a thread says', () => {
     );
   });
 
+  test('is right for a pattern over a long list, and for one that is none', async () => {
+    const to = many.map((n) => `u${n}@a.com`);
+    const found = await ask(
+      ['args.to.all(t, t.matches("^[a-z]+[0-9]+@"))', 'args.to[0].matches("^@")', 'args.to[0].matches("(")'],
+      { to },
+    );
+    expect(found).toEqual([
+      { name: 'c0', holds: true },
+      { name: 'c1', holds: false },
+      { name: 'c2', holds: false, error: expect.stringContaining('missing closing )') },
+    ]);
+  });
+
   test('is right for long lists, and for fifty conditions that it has never seen', async () => {
     const items = many.map((price) => ({ price }));
     expect(await ask(['args.items.all(i, i.price < 5000)', 'args.items.all(i, i.price > 0)'], { items })).toEqual([
@@ -100,8 +113,12 @@ describe('what a thread says', () => {
 
 describe('a deadline', () => {
   test.each([
-    ['a pattern', 'args.many.all(x, "a".matches("(a?){500}"))', {}],
-    ['a pattern out of the arguments', 'args.many.all(x, args.text.matches(args.pattern))', large],
+    ['many patterns', 'args.many.all(x, "a".matches("(a?){500}(" + string(x) + ")?"))', {}],
+    [
+      'patterns out of the arguments',
+      'args.many.all(x, args.text.matches(args.pattern + "(" + string(x) + ")?"))',
+      large,
+    ],
     ['zones', 'args.many.all(x, time.getHours("Europe/Berlin") < 99 && time.getHours("Asia/Tokyo") < 99)', {}],
     ['macros in macros', slow, {}],
     ['lists that are put together', 'size(args.many.map(x, args.many.map(y, [x] + [y]))) > 0', {}],

@@ -1,21 +1,24 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createClaims } from '../../src/store/claims.ts';
-import { type Database, openDatabase } from '../../src/store/database.ts';
+import type { Database } from '../../src/store/database.ts';
+import { openPools, type Pools } from '../../src/store/pools.ts';
 import { createSecretBox } from '../../src/store/secret-box.ts';
 import { secretPlace } from '../../src/store/tools.ts';
 import { freshEnvironment } from '../stack/environment.ts';
 
 /** The last gate before a byte leaves, by itself: what REST cannot show is who may claim again. */
 let db: Database;
+let pools: Pools;
 let claims: ReturnType<typeof createClaims>;
 const box = createSecretBox(randomBytes(32));
 beforeAll(async () => {
   const { DATABASE_URL } = await freshEnvironment({ redis: false });
-  db = openDatabase(DATABASE_URL, 4);
-  claims = createClaims(db, box);
+  pools = openPools({ DATABASE_URL, DATABASE_POOL_SIZE: 4 });
+  db = pools.reads;
+  claims = createClaims(pools, box);
 });
-afterAll(() => db.destroy());
+afterAll(() => pools.close());
 
 let made = 0;
 async function action({ idempotent = false } = {}) {
@@ -97,7 +100,7 @@ test('another execution may, of an idempotent tool, and knows that the first may
 
 test('what cannot be opened claims nothing', async () => {
   const { id, claim } = await action();
-  const other = createClaims(db, createSecretBox(randomBytes(32)));
+  const other = createClaims(pools, createSecretBox(randomBytes(32)));
   await expect(other.claim({ tenant: 'default', actionId: id, n: 1, token: 'mine', asking: false })).rejects.toThrow();
   expect(await db.selectFrom('attempts').selectAll().where('action_id', '=', id).execute()).toEqual([]);
   expect((await claim('another')).kind).toBe('claimed');

@@ -5,6 +5,7 @@ import type { Condition } from '../../contracts/policy.ts';
 import { parseExpression } from './expression.ts';
 import type { Finding, Subject } from './finding.ts';
 import { listFunctions } from './list-functions.ts';
+import { forgetPatterns, patternFunctions } from './patterns.ts';
 import { checkSize } from './size.ts';
 import { textFunctions } from './text-functions.ts';
 import { timeFunctions } from './time-functions.ts';
@@ -20,7 +21,7 @@ const environment = celEnv({
     spend_usd: CelScalar.DOUBLE,
     time: objectType(TimestampSchema),
   },
-  funcs: [...listFunctions, ...textFunctions, ...timeFunctions],
+  funcs: [...listFunctions, ...textFunctions, ...patternFunctions, ...timeFunctions],
 });
 
 /**
@@ -67,6 +68,7 @@ export interface Following {
 /** Evaluates every condition in its order. It takes as long as it takes: `src/judge` bounds it. */
 export function findings(conditions: readonly Condition[], subject: Subject, following?: Following): Finding[] {
   const variables = variablesOf(subject);
+  forgetPatterns();
   following?.ready();
   return conditions.map(({ name, expression }, n) => {
     following?.begins(n);

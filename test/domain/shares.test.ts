@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createShares, type GiveBack, type Shares } from '../../src/dispatch/shares.ts';
+import { createShares, type GiveBack, type Shares } from '../../src/domain/shares.ts';
 
 const fill = (shares: Shares, tenant: string, tool: string) => {
   const taken: GiveBack[] = [];
@@ -26,7 +26,7 @@ function come(shares: Shares, slots: number, held: Held[], { tenant, tool }: { t
 
 describe('a fair share', () => {
   test('of one tool is a third, of one tenant not more than half, and shrinks as others come', () => {
-    const shares = createShares({ slots: 120, tenantMax: 0, toolMax: 0 });
+    const shares = createShares({ slots: 120, tenantMax: 0, partMax: 0 });
     const slow = fill(shares, 'a', 'slow');
     expect(slow).toHaveLength(40);
     const more = ['x', 'y', 'z', 'u', 'v'].flatMap((tool) => fill(shares, 'a', tool));
@@ -40,7 +40,7 @@ describe('a fair share', () => {
     const step = fc.record({ tenant: fc.nat(5), tool: fc.nat(3), leaves: fc.boolean(), which: fc.nat(1_000) });
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 60 }), fc.array(step, { maxLength: 300 }), (slots, steps) => {
-        const shares = createShares({ slots, tenantMax: 0, toolMax: 0 });
+        const shares = createShares({ slots, tenantMax: 0, partMax: 0 });
         const held: Held[] = [];
         for (const one of steps) {
           if (one.leaves && held.length > 0) held.splice(one.which % held.length, 1)[0]?.giveBack();
@@ -53,7 +53,7 @@ describe('a fair share', () => {
   });
 
   test('given back twice is free once', () => {
-    const shares = createShares({ slots: 10, tenantMax: 0, toolMax: 0 });
+    const shares = createShares({ slots: 10, tenantMax: 0, partMax: 0 });
     const giveBack = shares.take('a', 't');
     shares.take('a', 't');
     giveBack?.();
@@ -63,14 +63,14 @@ describe('a fair share', () => {
 });
 
 test.each([
-  [{ tenantMax: 7, toolMax: 0 }, 4, 7],
-  [{ tenantMax: 0, toolMax: 3 }, 3, 6],
-  [{ tenantMax: 5, toolMax: 3 }, 3, 5],
+  [{ tenantMax: 7, partMax: 0 }, 4, 7],
+  [{ tenantMax: 0, partMax: 3 }, 3, 6],
+  [{ tenantMax: 5, partMax: 3 }, 3, 5],
 ])('with %j one tool has %i at once, and the tenant with a second one %i', (limits, ofTool, ofTenant) => {
   const shares = createShares({ slots: 100, ...limits });
   const [one, two] = [fill(shares, 'a', 'one'), fill(shares, 'a', 'two')];
-  const third = limits.toolMax > 0 ? [] : fill(shares, 'a', 'three');
-  const fourth = limits.toolMax > 0 ? [] : fill(shares, 'a', 'four');
+  const third = limits.partMax > 0 ? [] : fill(shares, 'a', 'three');
+  const fourth = limits.partMax > 0 ? [] : fill(shares, 'a', 'four');
   expect(one).toHaveLength(ofTool);
   expect(one.length + two.length + third.length + fourth.length).toBe(ofTenant);
 });
