@@ -51,6 +51,16 @@ async function grow(db: pg.Client, table: string, count: number): Promise<void> 
   await db.query(`vacuum analyze ${table}`);
 }
 
+async function size(db: pg.Client): Promise<number> {
+  const { rows } = await db.query<{ size: string }>('select pg_database_size(current_database()) as size');
+  return Number(rows[0]?.size ?? 0);
+}
+
+async function countActions(db: pg.Client): Promise<number> {
+  const { rows } = await db.query<{ count: string }>('select count(*) as count from actions');
+  return Number(rows[0]?.count ?? 0);
+}
+
 async function cost(scene: Scene): Promise<Usage> {
   const { action } = callsOf(scene);
   await measure(action, { concurrency: CONCURRENCY, seconds: 3 });
@@ -61,8 +71,7 @@ async function cost(scene: Scene): Promise<Usage> {
     await new Promise((resolve) => setTimeout(resolve, TAIL_MS));
     rounds.push(perOperation(between(before, await scene.usage()), done));
   }
-  const total = (usage: Usage) => totalOf(usage);
-  return rounds.sort((a, b) => total(a) - total(b))[Math.floor(rounds.length / 2)] ?? {};
+  return rounds.sort((a, b) => totalOf(a) - totalOf(b))[Math.floor(rounds.length / 2)] ?? {};
 }
 
 const counted = ['product', 'Temporal', 'PostgreSQL', 'Redis'];
@@ -78,7 +87,10 @@ try {
   const found: Usage[] = [];
   for (const count of [Number(options.few), Number(options.many)]) {
     for (const table of Object.keys(own)) await grow(db, table, count);
+    const [before, madeBefore] = [await size(db), await countActions(db)];
     const usage = await cost(scene);
+    const bytes = ((await size(db)) - before) / Math.max(1, (await countActions(db)) - madeBefore);
+    say(`${count} stored actions: ${(bytes / 1024).toFixed(1)} KiB of database an action`);
     say(`${count} stored actions and lines: ${told(usage)} CPU an action`);
     found.push(usage);
   }

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { readConfig } from '../src/config.ts';
+import { HISTORY_SHARDS, RETENTION_SECONDS } from '../src/dev/temporal-server.ts';
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 const text = read('docker-compose.yml');
@@ -74,6 +75,12 @@ describe('docker-compose.yml', () => {
     const config = readConfig(Object.fromEntries(filled));
     expect(config.DATABASE_URL).toBe('postgresql://onceonly:secret@postgresql:5432/onceonly');
     expect(service(name).command).toEqual(['node', 'dist/src/main.js', name]);
+  });
+
+  test('sets what scripts/deployment.sh runs: shards, retention, tenants that take turns', () => {
+    expect(service('temporal').environment.NUM_HISTORY_SHARDS).toBe(String(HISTORY_SHARDS));
+    expect(read('deploy/temporal/namespace.sh')).toContain(`--retention ${RETENTION_SECONDS / 3600}h`);
+    expect(parse(read('deploy/temporal/dynamic-config.yaml'))['matching.enableFairness']).toEqual([{ value: true }]);
   });
 
   test('holds no secret and no image without a version', () => {

@@ -1,22 +1,32 @@
 import { execFile } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Connection } from '@temporalio/client';
 import pg from 'pg';
 import { freePort } from './ports.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
 import { startService, untilReady } from './service.ts';
-import { dynamicConfig, serves, type Temporal, type TemporalOptions } from './temporal.ts';
+import { serves, type Temporal, type TemporalOptions } from './temporal.ts';
 import { findTemporalServer, temporalServerVersion } from './temporal-server-install.ts';
 
 /** What `docker-compose.yml` sets too: fixed for ever when the databases are made. */
 export const HISTORY_SHARDS = 4;
-const RETENTION_SECONDS = 3 * 86_400;
+/** The same file from `src/` and from `dist/src/`. */
+const dynamicConfigFile = fileURLToPath(
+  new URL(
+    import.meta.url.includes('/dist/')
+      ? '../../../deploy/temporal/dynamic-config.yaml'
+      : '../../deploy/temporal/dynamic-config.yaml',
+    import.meta.url,
+  ),
+);
+export const RETENTION_SECONDS = 3 * 86_400;
 
 /**
  * Temporal as a deployment has it, rather than its dev server: the server itself, its four services in one process, on two databases
- * of a PostgreSQL of its own in `dataDir`, with the dynamic configuration of the dev stack.
+ * of a PostgreSQL of its own in `dataDir`, with the dynamic configuration and the retention of `docker-compose.yml`.
  */
 export async function startTemporalServer(options: TemporalOptions): Promise<Temporal> {
   const { dataDir, environment, progress, namespace = 'default' } = options;
@@ -112,11 +122,9 @@ async function writeConfig(directory: string, port: number, { url }: Postgres): 
   );
   const ports = known ?? (await choosePorts());
   await writeFile(kept, JSON.stringify(ports));
-  const dynamic = Object.entries(dynamicConfig).map(([name, value]) => [name, [{ value }]]);
-  await writeFile(join(directory, 'dynamic-config.json'), JSON.stringify(Object.fromEntries(dynamic)));
   const file = join(directory, 'server.json');
   // JSON is YAML.
-  await writeFile(file, JSON.stringify(configOf(directory, port, ports, new URL(url))), { mode: 0o600 });
+  await writeFile(file, JSON.stringify(configOf(port, ports, new URL(url))), { mode: 0o600 });
   return file;
 }
 
@@ -132,7 +140,7 @@ async function choosePorts(): Promise<Ports> {
   return chosen as Ports;
 }
 
-function configOf(directory: string, port: number, ports: Ports, { hostname, port: sqlPort, username, password }: URL) {
+function configOf(port: number, ports: Ports, { hostname, port: sqlPort, username, password }: URL) {
   const datastore = (databaseName: string, maxConns: number) => ({
     sql: {
       ...{ pluginName: 'postgres12', databaseName, connectAddr: `${hostname}:${sqlPort}`, connectProtocol: 'tcp' },
@@ -163,6 +171,6 @@ function configOf(directory: string, port: number, ports: Ports, { hostname, por
       },
     },
     dcRedirectionPolicy: { policy: 'noop' },
-    dynamicConfigClient: { filepath: join(directory, 'dynamic-config.json'), pollInterval: '10s' },
+    dynamicConfigClient: { filepath: dynamicConfigFile, pollInterval: '10s' },
   };
 }

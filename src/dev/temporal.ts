@@ -31,7 +31,7 @@ export interface TemporalOptions {
 const notFound = 5;
 
 /** The dev server's defaults poll 20 times a second and allow a few hundred calls: each hop of a workflow would wait for that. */
-export const dynamicConfig = {
+const dynamicConfig = {
   'history.transferProcessorMaxPollRPS': 2_000,
   'history.timerProcessorMaxPollRPS': 2_000,
   'history.rps': 100_000,
