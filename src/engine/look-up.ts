@@ -31,13 +31,11 @@ export function startLookUp({ client, outcomes, actions }: LookUpDeps): { stop()
   async function look(): Promise<void> {
     const due = takeDue(outcomes.waiting());
     if (due.length === 0) return;
-    const rows = new Map((await actions.findAll(due)).map((row) => [row.actionId, row]));
-    const without: Hearing[] = [];
-    for (const waiter of due) {
-      const row = rows.get(waiter.expecting ?? '');
-      if (row === undefined) without.push(waiter);
-      else if (row.status !== 'running') outcomes.deliver(newsOf(row));
-    }
+    const asked = new Map(due.map(({ tenant, expecting }) => [`${tenant}/${expecting}`, { tenant, expecting }]));
+    const rows = new Map((await actions.findAll([...asked.values()])).map((row) => [row.actionId, row]));
+    const without = due.filter(({ expecting }) => !rows.has(expecting ?? ''));
+    // Once for all who wait for the same: each of thousands telling all the others is work by the square.
+    for (const row of rows.values()) if (row.status !== 'running') outcomes.deliver(newsOf(row));
     await Promise.all(without.slice(0, MAX_WORKFLOWS).map(askWorkflow));
   }
 

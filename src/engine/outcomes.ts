@@ -121,6 +121,8 @@ export function createOutcomes({ bulletin, metrics, find }: OutcomeDeps) {
   };
 }
 
+const isPending = (outcome: Outcome): boolean => outcome.kind === 'answer' && outcome.answer.decision === 'pending';
+
 /** How long after its start a wait is first looked after; the news is mostly there by then. */
 const FIRST_LOOK_MS = 2_000;
 
@@ -133,6 +135,8 @@ function createWaiter(tenant: string, workflowId: string, close: () => void): Wa
     expecting: undefined,
     lookAt: Date.now() + FIRST_LOOK_MS,
     hear(news) {
+      // That it is still pending says nothing new, however often it is said.
+      if (isPending(news.outcome) && heard.some(({ actionId }) => actionId === news.actionId)) return;
       heard.push(news);
       wake();
     },
