@@ -99,9 +99,9 @@ export function createToolCallActivities(deps: ToolCallDeps) {
       const window = windowSeconds(tenant, action, tool.dedupTtl);
       return await end(tenant, action, endingOf(conclusion, sight, attempt, window));
     }
-    const goesOn = await settlements.endAttempt(tenant, action, attempt);
+    const stoppedBy = await settlements.endAttempt(tenant, action, attempt);
     if (asking) return { kind: 'in_doubt', answer: answerOf(action), sent: true };
-    if (!goesOn) return await giveUp(made, refusedAtClaim('agent_disabled'));
+    if (stoppedBy !== undefined) return await giveUp(made, refusedAtClaim(stoppedBy));
     const afterSeconds = sight.effect === 'executed' ? null : sight.afterSeconds;
     return { kind: 'retry', delayMs: retryDelayMs(n, afterSeconds, Math.random) };
   }

@@ -1,8 +1,10 @@
 import { type RawBuilder, sql } from 'kysely';
+import type { Standing } from '../domain/abandonment.ts';
 import type { ActionRecord } from '../domain/action.ts';
 import type { AttemptEnd, Ending } from '../domain/settlement.ts';
 import { actionColumns, findAction } from './actions.ts';
 import type { Queries } from './database.ts';
+import { isKilled } from './kills.ts';
 import type { Pools } from './pools.ts';
 import { type AuditEntry, appendAudit, appendEvents, type TimelineEntry, touchRun } from './trail.ts';
 import { ofAgent } from './turns.ts';
@@ -45,19 +47,27 @@ export const createSettlements = ({ writes }: Pick<Pools, 'writes'>) => ({
     }),
 
   /**
-   * Notes how an attempt ended that does not end its action, and says whether the agent may still make one. Its row is
-   * share-locked as by a claim: a disable finds the attempt either ended or followed by a look at the switch.
+   * Notes how an attempt ended that does not end its action, and says which switch stops another, if one does. The rows of the
+   * switches are share-locked as by a claim: a disable or a kill finds the attempt either ended or followed by a look at them.
    */
-  async endAttempt(tenant: string, { actionId, agentId }: ActionRecord, attempt: AttemptEnd): Promise<boolean> {
+  async endAttempt(
+    tenant: string,
+    { actionId, agentId, tool }: ActionRecord,
+    attempt: AttemptEnd,
+  ): Promise<Standing['stoppedBy']> {
     const { rows } = await writes.run(ofAgent(tenant, agentId), (db) =>
-      sql<{ is_enabled: boolean }>`
+      sql<{ is_enabled: boolean | null; killed: boolean | null }>`
         with agent as materialized (
           select is_enabled from agents where tenant = ${tenant} and agent_id = ${agentId} for share
-        ), ended as (${endAttempt(actionId, attempt, sql`(select count(*) from agent) >= 0`)})
-        select is_enabled from agent
+        ), tenant as materialized (
+          select ${isKilled(sql`n`, sql`${tool}::text`)} as killed from tenants n
+          where n.tenant = ${tenant} and (select count(*) from agent) >= 0 for key share of n
+        ), ended as (${endAttempt(actionId, attempt, sql`(select count(*) from tenant) >= 0`)})
+        select (select is_enabled from agent) as is_enabled, (select killed from tenant) as killed
       `.execute(db),
     );
-    return rows[0]?.is_enabled ?? true;
+    if (rows[0]?.killed) return 'killed';
+    return rows[0]?.is_enabled === false ? 'agent_disabled' : undefined;
   },
 });
 

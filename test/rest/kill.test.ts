@@ -123,6 +123,27 @@ test('a call that is out when its tenant is killed comes to its own end, and is 
   expect((await pending).body.decision).toBe('executed');
 });
 
+test('an attempt that is out when its tool is killed, and would be repeated much later, is the last', async () => {
+  const rest = await world.tenant('last');
+  let answer: () => void = () => undefined;
+  const told = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const behaviour = async () => {
+    await told;
+    return { status: 429, headers: { 'retry-after': '600' }, body: {} };
+  };
+  const tool = await toolOf(rest, behaviour, { max_retries: 5 });
+  const { action_id } = (await run(rest, 'a', tool, {}, 0)).body;
+  await eventually(async () => expect(callsOf(world, tool)).toHaveLength(1));
+  expect((await rest.post('/v1/kill', { scope: 'tool', tool })).body).toMatchObject({ stopped: 0, in_flight: 1 });
+  answer();
+  await expect
+    .poll(async () => (await rest.get(`/v1/actions/${action_id}`)).body, { timeout: 20_000 })
+    .toMatchObject({ status: 'blocked', policy_reason: 'killed' });
+  expect(callsOf(world, tool)).toHaveLength(1);
+});
+
 test('of many calls at the moment of a kill, none reaches its tool after the answer', async () => {
   const rest = await world.tenant('moment');
   const tool = await toolOf(rest);
