@@ -176,6 +176,7 @@ test('all writers of one agent against each other: no fault, no deadlock, and th
     world.run({ agent_id: agent, tool, args, spend_usd, wait: 5, ...fields });
   const name = unique('writer');
 
+  let asked = 0;
   const writers: Record<string, (n: string, count: number) => Promise<unknown>> = {
     executes: (n) => heard('executes', call(tools.ok, { n })),
     fails: (n) => heard('fails', call(tools.fails, { n })),
@@ -192,10 +193,12 @@ test('all writers of one agent against each other: no fault, no deadlock, and th
       if (Math.random() < 0.7) await heard('resolves', said);
       else await said;
     },
-    decides: async (n, count) => {
+    decides: async (n) => {
       const { body } = await heard('asks', call(tools.asked, { n }, { wait: undefined }));
       if (body.decision !== 'pending') return;
-      const hows: Ruling[] = [count % 2 === 0 ? 'deny' : 'approve', 'approve', 'deny'];
+      // In turn, however few come to be asked: the first to be sent is mostly the one that decides.
+      asked += 1;
+      const hows: Ruling[] = asked % 2 === 0 ? ['deny', 'approve', 'deny'] : ['approve', 'deny', 'approve'];
       await Promise.all(hows.map((how) => heard(how, decide(body.action_id, how))));
     },
     switches: async () => {
