@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import express, { type Express, type RequestHandler } from 'express';
 import { Refusal } from '../contracts/errors.ts';
 import { selfHosted } from '../domain/plan.ts';
+import { onBehalfOf } from '../store/fair-reads.ts';
 import { readBody } from './body.ts';
 import { onlyOwn } from './bound.ts';
 import type { ApiDeps } from './deps.ts';
@@ -72,22 +73,23 @@ const answerWith =
     const query = route.query && parsePart(route.query, request.query, 'query');
     const body = route.body && parsePart(route.body, request.body, 'body');
     onlyOwn(principal.agentIds, { params, query, body });
-    const answer = await route.handle(
-      {
-        tenant: principal.tenant,
-        actor: principal.keyId,
-        principal,
-        agents: principal.agentIds,
-        plan: selfHosted,
-        params,
-        query,
-        body,
-        header: (name) => request.get(name),
-        signal: hungUp.signal,
-      },
-      deps,
-    );
-    if (answer instanceof Streamed) return await stream(answer, response, deps.config.CLIENT_TIMEOUT_SECONDS * 1000);
+    const asked = {
+      tenant: principal.tenant,
+      actor: principal.keyId,
+      principal,
+      agents: principal.agentIds,
+      plan: selfHosted,
+      params,
+      query,
+      body,
+      header: (name: string) => request.get(name),
+      signal: hungUp.signal,
+    };
+    const answer = await onBehalfOf(principal.tenant, () => route.handle(asked, deps));
+    if (answer instanceof Streamed) {
+      const patienceMs = deps.config.CLIENT_TIMEOUT_SECONDS * 1000;
+      return await onBehalfOf(principal.tenant, () => stream(answer, response, patienceMs));
+    }
     const reply = answer instanceof Reply ? answer : new Reply(answer);
     response
       .status(reply.status ?? route.status ?? 200)

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { defaultPayloadConverter, mapToPayloads } from '@temporalio/common';
 import { Refusal } from '../contracts/errors.ts';
+import { createTurns, MissedTurn, ofStarts } from '../store/turns.ts';
 import { isConnected } from './connection.ts';
 import { asUnavailable, isWorthRepeating, mayHaveArrived } from './faults.ts';
 import { enums, type temporal } from './proto.ts';
@@ -14,6 +15,14 @@ const { WorkflowIdConflictPolicy, WorkflowIdReusePolicy } = enums;
 
 /** How long one call to Temporal may take before the request gets its 503. */
 const RPC_TIMEOUT_MS = 4_000;
+
+/**
+ * Starts under way in a process, of which a tenant that is alone has half. What is sent beyond what server and worker get done
+ * only waits there, against its deadline, and its callers cannot be told whether it was accepted; here it can.
+ */
+const UNDER_WAY = 64;
+/** Starts that wait for their turn, of which a tenant that is alone has half. */
+const WAITING = 20_000;
 
 const identity = `onceonly-api@${hostname()}:${process.pid}`;
 const seconds = (count: number) => ({ seconds: count as unknown as Long });
@@ -63,10 +72,13 @@ export type Starter = ReturnType<typeof createStarter>;
  * or nobody knows, since its answer was lost. What nobody knows does not begin later: the input names the moment
  * (`begin_before`, by Temporal's clock) after which its first step does nothing.
  */
-export const createStarter =
-  ({ client, eagerClient, taskQueue, attributes, clock }: StarterDeps) =>
-  /** @throws {Refusal} `unavailable`, `outcome_unknown`. */
-  async (start: Start): Promise<Started> => {
+export function createStarter({ client, eagerClient, taskQueue, attributes, clock }: StarterDeps) {
+  const turns = createTurns({
+    ...{ places: UNDER_WAY, ofOne: UNDER_WAY, patienceMs: RPC_TIMEOUT_MS },
+    ...{ waiting: WAITING, waitingOfOne: WAITING },
+  });
+
+  async function begin(start: Start): Promise<Started> {
     const { namespace } = client.options;
     const deadline = Date.now() + RPC_TIMEOUT_MS;
     const request = { ...requestOf(start, clock.now() + RPC_TIMEOUT_MS), namespace, taskQueue: { name: taskQueue } };
@@ -85,7 +97,20 @@ export const createStarter =
       return { started, runId };
     };
     return await persist(send, deadline, (error) => eager || mayHaveArrived(error));
-  };
+  }
+
+  /**
+   * Waits for its turn until `until` (unix milliseconds) at the latest, as long as others of the tenant are answered meanwhile.
+   *
+   * @throws {Refusal} `unavailable`, `outcome_unknown`.
+   */
+  return async (start: Start, until = Date.now() + RPC_TIMEOUT_MS): Promise<Started> =>
+    await turns
+      .within(ofStarts(start.tenant), () => begin(start), until)
+      .catch((error: unknown) => {
+        throw error instanceof MissedTurn ? new Refusal('unavailable', {}, error) : error;
+      });
+}
 
 /** Sends until it is answered, or is to be given up. Under one request id a start that is repeated starts once. */
 async function persist<T>(

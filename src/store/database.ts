@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Kysely, PostgresDialect, type Transaction } from 'kysely';
+import { Kysely, PostgresDialect, type PostgresPool, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { Schema } from './schema.ts';
 import { MissedTurn } from './turns.ts';
@@ -56,27 +56,38 @@ class PreparingClient extends pg.Client {
   }
 }
 
+export interface DatabaseOptions {
+  /** After how many milliseconds a statement is given up. */
+  readonly statementMs?: number;
+  /** The same of waiting for one lock. */
+  readonly lockMs?: number;
+  /** How connections are shared; without it who comes first is served first. */
+  readonly shared?: (pool: PostgresPool) => PostgresPool;
+}
+
 /**
  * Opens a pool of connections; nothing is connected before the first query, and a lost server is found again by itself.
  *
  * @param poolSize connections at the most.
- * @param limits after how many milliseconds a statement is given up, and after how many of waiting for one lock.
  */
 export const openDatabase = (
   url: string,
   poolSize: number,
-  { statementMs, lockMs } = { statementMs: STATEMENT_TIMEOUT_MS, lockMs: LOCK_TIMEOUT_MS },
+  { statementMs = STATEMENT_TIMEOUT_MS, lockMs = LOCK_TIMEOUT_MS, shared }: DatabaseOptions = {},
 ): Database =>
   new Kysely<Schema>({
-    dialect: dialectOf({
-      Client: PreparingClient,
-      connectionString: url,
-      max: poolSize,
-      statement_timeout: statementMs,
-      lock_timeout: lockMs,
-      idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
-      application_name: 'onceonly',
-    }),
+    dialect: dialectOf(
+      {
+        Client: PreparingClient,
+        connectionString: url,
+        max: poolSize,
+        statement_timeout: statementMs,
+        lock_timeout: lockMs,
+        idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+        application_name: 'onceonly',
+      },
+      shared,
+    ),
   });
 
 /** Opens a pool of two connections on which a statement may take as long as it needs: for migrations, which know no schema. */
@@ -85,7 +96,10 @@ export const openUnlimited = (url: string): Kysely<unknown> =>
     dialect: dialectOf({ connectionString: url, max: 2, application_name: 'onceonly-migrate' }),
   });
 
-function dialectOf(config: pg.PoolConfig & { Client?: typeof pg.Client }): PostgresDialect {
+function dialectOf(
+  config: pg.PoolConfig & { Client?: typeof pg.Client },
+  shared: DatabaseOptions['shared'] = (pool) => pool,
+): PostgresDialect {
   const pool = new pg.Pool({
     ...config,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -96,7 +110,7 @@ function dialectOf(config: pg.PoolConfig & { Client?: typeof pg.Client }): Postg
   // next statement fails; unheard, its error would end the process.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', () => undefined));
-  return new PostgresDialect({ pool });
+  return new PostgresDialect({ pool: shared(pool) });
 }
 
 /** A deadlock or a serialization failure is over with the statement or transaction that lost: PostgreSQL has undone it. */

@@ -1,4 +1,5 @@
 import { type Database, openDatabase } from './database.ts';
+import { fairly } from './fair-reads.ts';
 import { createTurns } from './turns.ts';
 import { createWrites, type Writes } from './writes.ts';
 
@@ -9,7 +10,7 @@ import { createWrites, type Writes } from './writes.ts';
  * | --- | --- | --- |
  * | writes | admissions, claims, settlements, leases, and whatever else locks rows; in turns (`turns.ts`) | up to 2 s for a lock, 4 s for a statement |
  * | switches | the kill switch, also while a tenant's other writes stand | up to 3.5 s for a lock, 4 s for a statement |
- * | reads | keys, facts, lists, and lines that are only inserted | none of those |
+ * | reads | keys, facts, lists, and lines that are only inserted; tenants take turns (`fair-reads.ts`) | none of those |
  * | probes | whether PostgreSQL answers, and the proof of the master key | none |
  */
 export interface Pools {
@@ -50,7 +51,8 @@ export function openPools({ DATABASE_URL: url, DATABASE_POOL_SIZE: size }: PoolC
   const places = Math.ceil(size * WRITES_SHARE);
   const writing = openDatabase(url, places, WRITES);
   const switching = openDatabase(url, SWITCHES, SWITCHING);
-  const reads = openDatabase(url, Math.max(1, size - places));
+  const readers = Math.max(1, size - places);
+  const reads = openDatabase(url, readers, { shared: (pool) => fairly(pool, readers) });
   const probes = openDatabase(url, PROBES);
   const limits = { patienceMs: PATIENCE_MS, waiting: WAITING, waitingOfOne: WAITING_OF_ONE };
   return {

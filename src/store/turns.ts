@@ -12,6 +12,8 @@ export const ofTool = (tenant: string, tool: string): Turn => ({ tenant, name: `
 export const ofRun = (tenant: string, runId: string): Turn => ({ tenant, name: `run/${runId}` });
 /** Whatever changes the tenant's own row. */
 export const ofTenant = (tenant: string): Turn => ({ tenant, name: 'tenant' });
+/** What Temporal is asked to start (`engine/start.ts`): no row, but a tenant's line all the same. */
+export const ofStarts = (tenant: string): Turn => ({ tenant, name: 'starts' });
 
 /** Nothing was begun, and the same again may well succeed: others of the same agent, or of the same tenant, are ahead. */
 export class MissedTurn extends Error {
@@ -69,7 +71,7 @@ export function createTurns({ places, ofOne, patienceMs, waiting, waitingOfOne }
     }
   }
 
-  async function wait(turn: Turn): Promise<GiveBack> {
+  async function wait(turn: Turn, until: number): Promise<GiveBack> {
     const leave = room.take(turn.tenant, turn.name);
     if (leave === undefined) throw new MissedTurn('too many writes wait for their turn');
     const name = nameOf(turn);
@@ -82,8 +84,9 @@ export function createTurns({ places, ofOne, patienceMs, waiting, waitingOfOne }
         const waiter = { take };
         queue.waiters.add(waiter);
         const look = () => {
-          const left = Math.max(cameAt, queue.doneAt) + patienceMs - performance.now();
+          const patience = Math.max(cameAt, queue.doneAt) + patienceMs - performance.now();
           // What is slow is not stuck: as long as those ahead are done, it stays.
+          const left = Math.min(patience, until - Date.now());
           if (left > 0) {
             timer = setTimeout(look, Math.ceil(left));
             return;
@@ -92,7 +95,7 @@ export function createTurns({ places, ofOne, patienceMs, waiting, waitingOfOne }
           if (queue.waiters.size === 0 && queues.get(name) === queue) queues.delete(name);
           giveUp(new MissedTurn('a write has waited for its turn in vain'));
         };
-        timer = setTimeout(look, patienceMs);
+        timer = setTimeout(look, Math.min(patienceMs, Math.max(0, until - Date.now())));
       });
     } finally {
       clearTimeout(timer);
@@ -102,14 +105,14 @@ export function createTurns({ places, ofOne, patienceMs, waiting, waitingOfOne }
 
   return {
     /**
-     * Does the work when it is its turn.
+     * Does the work when it is its turn, if that comes by `until` (unix milliseconds).
      *
      * @throws {MissedTurn} when that does not come in time, or too many wait already: then nothing was done.
      */
-    async within<T>(turn: Turn, work: () => Promise<T>): Promise<T> {
+    async within<T>(turn: Turn, work: () => Promise<T>, until = Number.POSITIVE_INFINITY): Promise<T> {
       // Nobody overtakes who waits for the same.
       const isAhead = !queues.has(nameOf(turn));
-      const place = (isAhead ? shares.take(turn.tenant, turn.name) : undefined) ?? (await wait(turn));
+      const place = (isAhead ? shares.take(turn.tenant, turn.name) : undefined) ?? (await wait(turn, until));
       try {
         const done = await work();
         const behind = queues.get(nameOf(turn));

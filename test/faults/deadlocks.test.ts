@@ -176,6 +176,13 @@ test('all writers of one agent against each other: no fault, no deadlock, and th
     world.run({ agent_id: agent, tool, args, spend_usd, wait: 5, ...fields });
   const name = unique('writer');
 
+  /** What was ended closes in its own time: on a slow machine that may be later than the API waits. */
+  const onceClosed = async (ask: () => Promise<Answer>): Promise<Answer> => {
+    let answer = await ask();
+    for (let tries = 1; tries < 10 && answer.body.detail?.error === 'unavailable'; tries += 1) answer = await ask();
+    return answer;
+  };
+
   let asked = 0;
   const writers: Record<string, (n: string, count: number) => Promise<unknown>> = {
     executes: (n) => heard('executes', call(tools.ok, { n })),
@@ -220,15 +227,13 @@ test('all writers of one agent against each other: no fault, no deadlock, and th
       const { body } = await heard('runs', world.rest.post('/v1/ai/run', { key, ttl: 60, metadata }));
       if (Math.random() < 0.5)
         await heard('cancels', world.rest.post('/v1/ai/cancel', { key, lease_id: body.lease_id }));
-      // Its workflow closes in its own time: on a slow machine that may be later than the API waits.
       const again = () => world.rest.post('/v1/ai/run', { key, ttl: 60, metadata, retry_failed: true });
-      let answer = await again();
-      for (let tries = 1; tries < 10 && answer.body.detail?.error === 'unavailable'; tries += 1) answer = await again();
-      await heard('runs', Promise.resolve(answer));
+      await heard('runs', onceClosed(again));
     },
     leases: async (_n, count) => {
       const key = `${name}/lease/${count % 3}`;
-      const { body } = await heard('leases', world.rest.post('/v1/ai/lease', { key, ttl: 60 }));
+      const lease = () => world.rest.post('/v1/ai/lease', { key, ttl: 60 });
+      const { body } = await heard('leases', onceClosed(lease));
       if (body.status !== 'acquired') return;
       const held = { key, lease_id: body.lease_id };
       await Promise.all([

@@ -11,7 +11,7 @@ import { asMarkdown, reportOf } from './suite/report.ts';
 
 /** `FAULT_SEED=… FAULT_MINUTES=… npm run test:faults` plays the same choices and the same faults again. */
 const seed = Number(process.env.FAULT_SEED ?? randomInt(1e9));
-const minutes = Number(process.env.FAULT_MINUTES ?? 1.25);
+const minutes = Number(process.env.FAULT_MINUTES ?? 0.75);
 const again = `FAULT_SEED=${seed} FAULT_MINUTES=${minutes} npm run test:faults`;
 /** Where an earlier episode was kept: it is judged anew, and none is played. */
 const kept = process.env.FAULT_KEPT;

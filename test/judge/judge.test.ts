@@ -25,6 +25,8 @@ const named = (...expressions: string[]): Condition[] =>
 const ask = (expressions: string[], args: JsonObject = {}, tenant = 'tenant') =>
   judge.found(tenant, considered(named(...expressions), args));
 const many = Array.from({ length: 5_000 }, (_, n) => n);
+/** Long, and far within the deadline on a slow machine too. */
+const some = many.slice(0, 500);
 const large = { text: 'a'.repeat(1_000), pattern: '(a?){999}' };
 /** Takes longer than any deadline, whatever the machine. */
 const slow = 'args.many.all(x, args.many.all(y, x + y >= 0.0))';
@@ -84,7 +86,7 @@ describe('what a thread says', () => {
   });
 
   test('is right for a pattern over a long list, and for one that is none', async () => {
-    const to = many.map((n) => `u${n}@a.com`);
+    const to = some.map((n) => `u${n}@a.com`);
     const found = await ask(
       ['args.to.all(t, t.matches("^[a-z]+[0-9]+@"))', 'args.to[0].matches("^@")', 'args.to[0].matches("(")'],
       { to },
@@ -97,7 +99,7 @@ describe('what a thread says', () => {
   });
 
   test('is right for long lists, and for fifty conditions that it has never seen', async () => {
-    const items = many.map((price) => ({ price }));
+    const items = some.map((price) => ({ price }));
     expect(await ask(['args.items.all(i, i.price < 5000)', 'args.items.all(i, i.price > 0)'], { items })).toEqual([
       { name: 'c0', holds: true },
       { name: 'c1', holds: false },

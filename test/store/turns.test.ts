@@ -84,6 +84,22 @@ describe('a write is given up before it began', () => {
     await Promise.all(Array.from({ length: 30 }, () => turns.within(ofAgent('t', 'a'), pause)));
   });
 
+  test('at the moment that it names, though those ahead are done', async () => {
+    const turns = createTurns({ ...limits, ofOne: 1 });
+    const isOver = new AbortController();
+    const busy = async () => {
+      while (!isOver.signal.aborted)
+        await turns.within(ofAgent('t', 'a'), () => new Promise((resolve) => setTimeout(resolve, 5)));
+    };
+    const others = Promise.all(Array.from({ length: 20 }, busy));
+    let begun = false;
+    const late = turns.within(ofAgent('t', 'a'), async () => (begun = true), Date.now() + 20);
+    await expect(late).rejects.toThrow(MissedTurn);
+    isOver.abort();
+    await others;
+    expect(begun).toBe(false);
+  });
+
   test('where too many of its agent wait; another agent may still wait', async () => {
     const { write, settle, endOne } = scene({ waitingOfOne: 3, ofOne: 1, places: 2 });
     const waiting = Array.from({ length: 4 }, () => write('t', 'a'));

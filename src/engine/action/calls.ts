@@ -38,7 +38,7 @@ export interface KnownCall extends IdentifiedCall {
 
 /** Calls that need a workflow: started or joined, and waited for. */
 export function createCalls({ start, outcomes, reach, actions, accepted, repeat }: CallDeps) {
-  const startAction = (call: IdentifiedCall): Promise<Started> => {
+  const startAction = (call: IdentifiedCall, until: number): Promise<Started> => {
     const input: ActionRequest = {
       tenant: call.tenant,
       agent_id: call.agentId,
@@ -49,7 +49,7 @@ export function createCalls({ start, outcomes, reach, actions, accepted, repeat 
       ...(call.runId !== undefined && { run_id: call.runId }),
       ...(call.idempotencyKey !== undefined && { idempotency_key: call.idempotencyKey }),
     };
-    return start({
+    const action = {
       type: 'governedAction',
       tenant: call.tenant,
       workflowId: call.workflowId,
@@ -57,7 +57,8 @@ export function createCalls({ start, outcomes, reach, actions, accepted, repeat 
       requestId: randomUUID(),
       attributes: { tenant: call.tenant, agent: call.agentId, tool: call.tool },
       eager: !call.unique,
-    });
+    };
+    return start(action, until);
   };
 
   /**
@@ -86,9 +87,9 @@ export function createCalls({ start, outcomes, reach, actions, accepted, repeat 
   async function startAndWait(
     call: KnownCall,
     hearing: Hearing,
-    deadline: number,
+    { until, deadline }: { readonly until: number; readonly deadline: number },
   ): Promise<{ started: boolean; actionId: string; outcome: Outcome | undefined } | undefined> {
-    const { started, runId } = await startAction(call);
+    const { started, runId } = await startAction(call, until);
     const actionId = started ? actionOfRun(runId) : await joined(call, runId).catch(unknownIfAway);
     if (actionId === undefined) return undefined;
     const isWanted = (outcome: Outcome) =>
@@ -150,15 +151,16 @@ export function createCalls({ start, outcomes, reach, actions, accepted, repeat 
         Math.min(deadline, Date.now() + LONGEST_START_PATIENCE_MS),
       );
       for (let pause = 50; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
-        const heard = await startAndWait(call, hearing, deadline);
+        const heard = await startAndWait(call, hearing, { until, deadline });
         if (heard === undefined) {
           if (Date.now() + pause > until) throw new Refusal('unavailable');
           await new Promise((resolve) => setTimeout(resolve, pause));
           continue;
         }
         const { started, actionId, outcome } = heard;
-        if (started) return await answerTo(call, actionId, outcome);
-        return await join(call, await answerTo(call, actionId, outcome));
+        const answer = await answerTo(call, actionId, outcome);
+        // Who has hung up is told nothing, so there is nothing to be said again.
+        return started || call.signal?.aborted ? answer : await join(call, answer);
       }
     } finally {
       hearing.close();
