@@ -63,7 +63,7 @@ async function measureAll(scene: Scene): Promise<Measurements> {
   }
   yardsticks.push(yardstick());
   const minutes = Number(options.memory);
-  const memory = minutes > 0 ? memoryLine(await watchMemory(scene.productPid, mixed(scene), minutes)) : '';
+  const memory = minutes > 0 ? memoryLine(await watchMemory(scene.pids.product, mixed(scene), minutes)) : '';
   const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
   const rounds = Number(options.rounds);
   return { command, seconds, rounds, idle, loadBefore, yardsticks, results, sweep: steps, memory, unquiet };

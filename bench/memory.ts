@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { measure } from './load.ts';
 
 /** Resident memory of a process in MiB (Linux: `/proc/<pid>/status`). */
-async function residentMiB(pid: number): Promise<number> {
+export async function residentMiB(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024;
 }

@@ -98,7 +98,7 @@ export async function buildScene({ say, profile }: SceneOptions) {
     bare: redis ? poster(expressPort, {}) : undefined,
     dbos: poster(dbosPort, {}),
     client: new Client({ connection }),
-    productPid: pids.product,
+    pids,
     databaseUrl,
     usage: (): Promise<Usage> => usageOf(pids),
     async close() {

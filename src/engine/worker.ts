@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
-import { type NativeConnection, Worker } from '@temporalio/worker';
+import { type ActivityInterceptorsFactory, type NativeConnection, Worker } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
+import { onBehalfOf } from '../store/fair-reads.ts';
 
 /** The workflow code as `npm run build` has packed it (the same file from `src/` and from `dist/src/`). */
 const bundle = fileURLToPath(
@@ -20,6 +21,16 @@ export interface WorkerDeps {
   readonly activities: Activities;
 }
 
+/** What a step reads waits in the line of the tenant that it is for. */
+const forItsTenant: ActivityInterceptorsFactory = () => ({
+  inbound: {
+    execute(input, next) {
+      const { tenant }: { tenant?: unknown } = Object(input.args[0]);
+      return typeof tenant === 'string' ? onBehalfOf(tenant, () => next(input)) : next(input);
+    },
+  },
+});
+
 /** The queue on which tools are called. */
 export const callsQueueOf = (taskQueue: string): string => `${taskQueue}-calls`;
 
@@ -34,6 +45,7 @@ export const createCallsWorker = ({ connection, namespace, taskQueue, activities
     namespace,
     taskQueue: callsQueueOf(taskQueue),
     activities: { callTool, checkDoubt },
+    interceptors: { activity: [forItsTenant] },
     maxConcurrentActivityTaskExecutions: CALL_SLOTS,
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
     shutdownGraceTime: GRACE_MS,
@@ -50,6 +62,7 @@ export const createWorker = ({ connection, namespace, taskQueue, activities }: W
     namespace,
     taskQueue,
     activities,
+    interceptors: { activity: [forItsTenant] },
     workflowBundle: { codePath: bundle },
     // Calls within workflow tasks (src/dispatch/lanes.ts) leave half of these to what decides.
     maxConcurrentWorkflowTaskExecutions: 600,
