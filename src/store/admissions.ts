@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { ActionAnswer, PolicyReason, RiskLevel } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
 import { DEFAULT_APPROVAL_TTL_SECONDS } from '../contracts/settings.ts';
@@ -54,10 +54,10 @@ export const createAdmissions = ({ writes, reads }: Pick<Pools, 'writes' | 'read
 
   /** Keeps a denial, for which no workflow is needed, on the record: its row, its line, its place on the timeline and its count. */
   refuse: (action: NewAction, facts: Facts, ruling: Extract<Ruling, { kind: 'deny' }>): Promise<void> =>
-    writes.transact(turnOf(action), (tx) => refuse(tx, action, facts, ruling)),
+    writes.run(turnOf(action), (db) => refuse(db, action, facts, ruling)),
 
   /** The same for a call of a tool that is not there, which is no action. */
-  refuseUnknown: (action: NewAction): Promise<void> => writes.transact(turnOf(action), (tx) => noteUnknown(tx, action)),
+  refuseUnknown: (action: NewAction): Promise<void> => writes.run(turnOf(action), (db) => noteUnknown(db, action)),
 
   /**
    * Rules on an action and keeps the ruling, in one transaction: the hold, the count, the action's row and its audit
@@ -104,7 +104,6 @@ async function failUnmade(tx: Queries, action: NewAction, error: string): Promis
     toolScope: 'global',
     spendMicros: 0,
   } as const;
-  await sql`${insertAction(action, undefined, row)}`.execute(tx);
   const audit = auditOf(action, {
     type: 'action_failed',
     decision: 'failed',
@@ -112,7 +111,8 @@ async function failUnmade(tx: Queries, action: NewAction, error: string): Promis
     policyReason: 'tool_error',
   });
   const entry: TimelineEntry = { type: 'tool_result', status: 'error', message: error };
-  await note(tx, action, [entry], 'ai_unsuccessful', { ...audit, riskLevel: 'low', detail: { error } });
+  const told = { ...audit, riskLevel: 'low', detail: { error } } as const;
+  await note(tx, action, [entry], 'ai_unsuccessful', told, insertAction(action, undefined, row));
   const made = await findAction(tx, tenant, actionId);
   if (made === undefined) throw new Error(`action ${actionId} is not in the store`);
   return made;
@@ -194,13 +194,14 @@ const auditOf = (action: NewAction, rest: Partial<AuditEntry> & { type: string }
   ...rest,
 });
 
-/** What happened without a call, on the timeline and in the trail. */
+/** What happened without a call, on the timeline and in the trail, in one statement with the action's row, if it has one. */
 async function note(
-  tx: Queries,
+  db: Queries,
   action: NewAction,
   results: TimelineEntry[],
   kind: UsageKind,
   audit: AuditEntry,
+  row?: RawBuilder<unknown>,
 ): Promise<void> {
   const entries: TimelineEntry[] = [
     runStarted,
@@ -208,24 +209,17 @@ async function note(
     ...(action.ofRun !== null ? [] : [{ type: 'run_finished', status: results.at(-1)?.status ?? 'error' } as const]),
   ];
   await sql`
-    with audited as (${appendAudit([audit])}), timeline as (${appendEvents(action, entries)}),
-    counted as (${addOne(action.tenant, kind)})
+    with ${row === undefined ? sql`` : sql`action as (${row}),`} audited as (${appendAudit([audit])}),
+    timeline as (${appendEvents(action, entries)}), counted as (${addOne(action.tenant, kind)})
     ${touchRun(action, entries)}
-  `.execute(tx);
+  `.execute(db);
 }
 
-async function refuse(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling & { kind: 'deny' }): Promise<void> {
+async function refuse(db: Queries, action: NewAction, facts: Facts, ruling: Ruling & { kind: 'deny' }): Promise<void> {
   const { reason, risk, condition = null } = ruling;
-  await sql`${insertAction(action, facts, {
-    status: 'blocked',
-    reason,
-    risk,
-    condition,
-    toolScope: facts.tool?.scope ?? 'global',
-    spendMicros: 0,
-  })}`.execute(tx);
+  const toolScope = facts.tool?.scope ?? 'global';
   await note(
-    tx,
+    db,
     action,
     [{ type: 'tool_result', status: 'blocked', message: condition === null ? reason : `${reason}: ${condition}` }],
     'ai_blocked',
@@ -236,6 +230,7 @@ async function refuse(tx: Queries, action: NewAction, facts: Facts, ruling: Ruli
       riskLevel: risk,
       ...(condition !== null && { detail: { condition } }),
     },
+    insertAction(action, facts, { status: 'blocked', reason, risk, condition, toolScope, spendMicros: 0 }),
   );
 }
 
