@@ -1,5 +1,6 @@
 import { isGrpcServiceError, ServiceError, WorkflowNotFoundError } from '@temporalio/client';
 import { Refusal } from '../contracts/errors.ts';
+import { isDatabaseUnavailable } from '../store/database.ts';
 
 // https://grpc.io/docs/guides/status-codes/
 const CANCELLED = 1;
@@ -76,3 +77,14 @@ export const isWorthRepeating = (error: unknown): boolean => {
 /** The fault as a refusal that the caller may repeat, where it is one. */
 export const asUnavailable = (error: unknown): unknown =>
   isTemporalUnavailable(error) ? new Refusal('unavailable', {}, error) : error;
+
+/**
+ * Once something was accepted, or may have been, nobody is told that nothing happened.
+ *
+ * @throws {Refusal} `outcome_unknown` in the place of what says that a service is away; every other fault as it is.
+ */
+export function unknownIfAway(error: unknown): never {
+  if (isDatabaseUnavailable(error) || (error instanceof Refusal && error.code === 'unavailable'))
+    throw new Refusal('outcome_unknown', {}, error);
+  throw error;
+}

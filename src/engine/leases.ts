@@ -27,10 +27,11 @@ import {
 } from '../domain/lease.ts';
 import { grantedTtl, type Plan } from '../domain/plan.ts';
 import { leaseWorkflowId, runWorkflowId } from '../domain/workflow-id.ts';
-import { isDatabaseAnswerLost, isDatabaseUnavailable } from '../store/database.ts';
+import { isDatabaseAnswerLost } from '../store/database.ts';
 import type { Acquisition, createLeases as createLeaseStore, LeaseChange, Opened } from '../store/leases.ts';
 import type { Recorder } from '../store/recorder.ts';
 import type { createUsage } from '../store/usage.ts';
+import { unknownIfAway } from './faults.ts';
 import type { Reach } from './reach.ts';
 import type { Starter } from './start.ts';
 
@@ -294,12 +295,6 @@ export function createLeases({ start, reach, leases, usage, recorder }: LeaseEng
 /** @throws {Refusal} `agent_not_permitted` where the lease is another agent's. */
 function permit({ agents }: Caller, { agentId }: LeaseRecord): void {
   if (!speaksFor(agents, agentId)) throw new Refusal('agent_not_permitted', { agent_id: agentId });
-}
-
-/** The lease is acquired: that nothing happened would not be true. */
-function unknownIfAway(error: unknown): never {
-  if (isDatabaseUnavailable(error)) throw new Refusal('outcome_unknown', {}, error);
-  throw error;
 }
 
 /** The workflow is there by now; whether the row is depends on what became of its transaction. */

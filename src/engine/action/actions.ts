@@ -9,8 +9,8 @@ import { actionWorkflowId } from '../../domain/workflow-id.ts';
 import type { AcceptedAction } from '../../store/accepted.ts';
 import type { ActionFilter, Recalled } from '../../store/actions.ts';
 import { repeatEntry } from '../../store/admissions.ts';
-import { isDatabaseUnavailable } from '../../store/database.ts';
 import type { Recorder } from '../../store/recorder.ts';
+import { unknownIfAway } from '../faults.ts';
 import { type GovernedCall, type IdentifiedCall, identify, notYet } from './call.ts';
 import { type CallDeps, createCalls } from './calls.ts';
 import { createDenials, type DenialDeps } from './denials.ts';
@@ -134,9 +134,7 @@ export function createActions(deps: ActionEngineDeps) {
         throw new Refusal('action_not_in_doubt', { status: action.status, reason: resolved.message });
       if (resolved.kind === 'resolved' && resolved.settled) void reach.nudge(action.workflowId);
       // It is settled by now, whether or not that can be read.
-      const settled = await this.get(tenant, actionId).catch((error: unknown) => {
-        throw isDatabaseUnavailable(error) ? new Refusal('outcome_unknown', {}, error) : error;
-      });
+      const settled = await this.get(tenant, actionId).catch(unknownIfAway);
       // Someone else was quicker and said otherwise.
       if (!isAs(resolution, settled)) throw new Refusal('action_not_in_doubt', { status: settled.status });
       return settled;

@@ -7,6 +7,7 @@ import { newsOf, type Outcome } from '../../domain/outcome.ts';
 import type { createAccepted } from '../../store/accepted.ts';
 import type { createActions } from '../../store/actions.ts';
 import { isDatabaseUnavailable } from '../../store/database.ts';
+import { unknownIfAway } from '../faults.ts';
 import type { Hearing, Outcomes } from '../outcomes.ts';
 import type { Reach } from '../reach.ts';
 import type { Started, Starter } from '../start.ts';
@@ -168,11 +169,4 @@ export function createCalls({ start, outcomes, reach, actions, accepted, repeat 
   }
 
   return { make };
-}
-
-/** After a start was accepted, or found what is open, nobody may be told that nothing happened. */
-function unknownIfAway(error: unknown): never {
-  if (isDatabaseUnavailable(error) || (error instanceof Refusal && error.code === 'unavailable'))
-    throw new Refusal('outcome_unknown', {}, error);
-  throw error;
 }
