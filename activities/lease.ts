@@ -23,6 +23,8 @@ export interface OpenedLease {
   readonly granted: boolean;
   readonly acquired: Lease;
   readonly polled: Lease;
+  /** How it has ended by then, where it has: this workflow minds no other. */
+  readonly ended?: EndedLease;
 }
 
 export interface LeaseDeps {
@@ -55,10 +57,16 @@ export type Changed<T> =
   | Exclude<LeaseChange, { kind: 'changed' }>
   | Invalid;
 
+export interface EndedLease {
+  readonly state: LeaseEnding['state'] | 'expired';
+  readonly answer?: LeaseState;
+}
+
 /** How long a lease still has, or how it ended. */
-export type LeaseStanding =
-  | { readonly state: 'held'; readonly lease: HeldLease }
-  | { readonly state: LeaseEnding['state'] | 'expired'; readonly answer?: LeaseState };
+export type LeaseStanding = { readonly state: 'held'; readonly lease: HeldLease } | EndedLease;
+
+/** The row of a lease, and whose care it is in. */
+type WrittenRow = Extract<Opened, { lease: LeaseRecord }>;
 
 /** The lease that a workflow stands for. */
 export interface LeaseKey {
@@ -76,65 +84,80 @@ export const invalid = (message: string): Invalid => ({ kind: 'invalid', code: '
 export const notBegun: Invalid = { kind: 'invalid', code: 'not_begun', message: 'not_begun' };
 
 /** The steps of the `lease` workflow. Each is idempotent under the run id or the lease id. */
-export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
-  /**
-   * Acquires the key in its row, or finds that it is held or finished. Where the caller writes the row itself, it only finds
-   * what is there.
-   */
-  async openLease(input: unknown, run: MindingRun): Promise<OpenedLease | Invalid | NotThere> {
-    const { data, error } = LeaseInput.safeParse(input);
-    if (error !== undefined) return invalid(faultsOf(error));
-    const { tenant, key } = data;
-    const count = () => usage.aiThisMonth(tenant);
-    if (data.by_row) {
-      const found = await writtenRow(leases, data, run);
-      return 'lease' in found ? openedLease(found, run, await count()) : found;
-    }
-    if (isTooLate(data, run)) return notBegun;
-    const opened = await leases.open({
-      tenant,
-      key,
-      ttlSeconds: grantedTtl(data.ttl, selfHosted),
-      owner: data.owner ?? null,
-      metadata: data.metadata ?? null,
-      retryFailed: data.retry_failed ?? false,
-      actor: data.actor ?? null,
-      workflowRunId: run.runId,
-      acquisition: `workflow:${run.runId}`,
-    });
-    if (opened.kind === 'run_closed') return { kind: 'not_there' };
-    return openedLease(opened, run, await count());
-  },
-
-  /** Gives the holder more time; the answer is how long the lease now has. */
-  async extendLease({ tenant, key }: LeaseKey, call: unknown): Promise<Changed<HeldLease & { ttl: number }>> {
-    const { data, error } = leaseCalls.extend.safeParse({ ...Object(call), key });
-    if (error !== undefined) return invalid(faultsOf(error));
-    const ttl = data.ttl === undefined ? null : grantedTtl(data.ttl, selfHosted);
-    const change = await leases.extend(tenant, handleOf(data), ttl);
-    if (change.kind !== 'changed') return change;
-    const { lease } = change;
-    return { kind: 'changed', answer: { ...heldOf(lease), ttl: lease.ttlSeconds } };
-  },
-
-  /** Ends the lease as its holder says. */
-  async finishLease({ tenant, key }: LeaseKey, how: keyof typeof endings, call: unknown): Promise<Changed<LeaseState>> {
-    const { data, error } = endings[how].safeParse({ ...Object(call), key });
-    if (error !== undefined) return invalid(faultsOf(error));
-    const { held, ending } = data;
-    const change = await leases.finish(tenant, held, ending);
-    return change.kind === 'changed' ? { kind: 'changed', answer: endedLease(change.lease) } : change;
-  },
-
+export function createLeaseActivities({ leases, usage }: LeaseDeps) {
   /**
    * How the lease stands that this run minds, closed if its time has passed. A run that hears of its end minds no other lease
    * from then on.
    */
-  async lookAtLease({ tenant, key }: LeaseKey, runId: string): Promise<LeaseStanding> {
+  async function lookAtLease({ tenant, key }: LeaseKey, runId: string): Promise<LeaseStanding> {
     const lease = await leases.look(tenant, key, runId);
     return standingOf(lease, lease?.leaseId ?? '');
-  },
-});
+  }
+
+  /** Most leases have ended when their workflow first looks: it is told so in the same step. */
+  async function asItStands(lease: LeaseKey, found: WrittenRow, run: MindingRun): Promise<OpenedLease> {
+    const opened = openedLease(found, run, await usage.aiThisMonth(lease.tenant));
+    if (opened.held === undefined || found.lease.state === 'held') return opened;
+    const standing = await lookAtLease(lease, run.runId);
+    return standing.state === 'held' ? { ...opened, held: standing.lease } : { ...opened, ended: standing };
+  }
+
+  return {
+    lookAtLease,
+
+    /**
+     * Acquires the key in its row, or finds that it is held or finished. Where the caller writes the row itself, it only finds
+     * what is there.
+     */
+    async openLease(input: unknown, run: MindingRun): Promise<OpenedLease | Invalid | NotThere> {
+      const { data, error } = LeaseInput.safeParse(input);
+      if (error !== undefined) return invalid(faultsOf(error));
+      const { tenant, key } = data;
+      if (data.by_row) {
+        const found = await writtenRow(leases, data, run);
+        return 'lease' in found ? await asItStands(data, found, run) : found;
+      }
+      if (isTooLate(data, run)) return notBegun;
+      const opened = await leases.open({
+        tenant,
+        key,
+        ttlSeconds: grantedTtl(data.ttl, selfHosted),
+        owner: data.owner ?? null,
+        metadata: data.metadata ?? null,
+        retryFailed: data.retry_failed ?? false,
+        actor: data.actor ?? null,
+        workflowRunId: run.runId,
+        acquisition: `workflow:${run.runId}`,
+      });
+      if (opened.kind === 'run_closed') return { kind: 'not_there' };
+      return openedLease(opened, run, await usage.aiThisMonth(tenant));
+    },
+
+    /** Gives the holder more time; the answer is how long the lease now has. */
+    async extendLease({ tenant, key }: LeaseKey, call: unknown): Promise<Changed<HeldLease & { ttl: number }>> {
+      const { data, error } = leaseCalls.extend.safeParse({ ...Object(call), key });
+      if (error !== undefined) return invalid(faultsOf(error));
+      const ttl = data.ttl === undefined ? null : grantedTtl(data.ttl, selfHosted);
+      const change = await leases.extend(tenant, handleOf(data), ttl);
+      if (change.kind !== 'changed') return change;
+      const { lease } = change;
+      return { kind: 'changed', answer: { ...heldOf(lease), ttl: lease.ttlSeconds } };
+    },
+
+    /** Ends the lease as its holder says. */
+    async finishLease(
+      { tenant, key }: LeaseKey,
+      how: keyof typeof endings,
+      call: unknown,
+    ): Promise<Changed<LeaseState>> {
+      const { data, error } = endings[how].safeParse({ ...Object(call), key });
+      if (error !== undefined) return invalid(faultsOf(error));
+      const { held, ending } = data;
+      const change = await leases.finish(tenant, held, ending);
+      return change.kind === 'changed' ? { kind: 'changed', answer: endedLease(change.lease) } : change;
+    },
+  };
+}
 
 /**
  * The row that whoever started the workflow has written for it, or found taken by another: then there is nothing to mind. Not
@@ -144,7 +167,7 @@ export async function writtenRow(
   leases: LeaseDeps['leases'],
   input: { readonly tenant: string; readonly key: string; readonly begin_before?: number | undefined },
   run: MindingRun,
-): Promise<Extract<Opened, { lease: LeaseRecord }> | NotThere | Invalid> {
+): Promise<WrittenRow | NotThere | Invalid> {
   const found = await leases.findMinded(input.tenant, input.key);
   const isOurs = found?.workflowRunId === run.runId;
   if (found !== undefined && (isOurs || found.lease.state === 'held'))

@@ -1,6 +1,7 @@
 import { allHandlersFinished, condition, defineQuery, defineUpdate, setHandler } from '@temporalio/workflow';
 import type {
   Changed,
+  EndedLease,
   HeldLease,
   Invalid,
   LeaseKey,
@@ -19,8 +20,6 @@ export const completeUpdate = defineUpdate<LeaseState, [LeaseCall['complete']]>(
 export const failUpdate = defineUpdate<LeaseState, [LeaseCall['fail']]>('fail');
 export const cancelUpdate = defineUpdate<LeaseState, [LeaseCall['cancel']]>('cancel');
 export const leaseState = defineQuery<HeldLease | null>('state');
-
-export type Ended = Exclude<LeaseStanding, { state: 'held' }>;
 
 /** A run takes 2,000 updates at the most (Temporal's `history.maxTotalUpdates`); long leases go on in a new run before. */
 const UPDATES_PER_RUN = 1_000;
@@ -41,7 +40,7 @@ export type LeaseHold = ReturnType<typeof holdLease>;
 export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, look: lookAt }: HoldOptions) {
   let opened: OpenedLease | undefined;
   let held: HeldLease | undefined;
-  let ended: Ended | undefined;
+  let ended: EndedLease | undefined;
   let deadline = 0;
   let granted = alreadyGranted;
   let changed = false;
@@ -124,6 +123,7 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
       opened = opening;
       granted ||= opening.granted;
       if (opening.held !== undefined) hold(opening.held);
+      ended = opening.ended;
     },
     /** Resolves once everyone who asked has been answered. */
     settled: () => condition(allHandlersFinished),

@@ -1,8 +1,8 @@
 import { condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
-import type { OpenedLease } from '../activities/lease.ts';
+import type { EndedLease, OpenedLease } from '../activities/lease.ts';
 import type { Lease, LeaseInput, LeaseState } from '../src/contracts/lease.ts';
 import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
-import { type Ended, holdLease, openFor } from './lease-hold.ts';
+import { holdLease, openFor } from './lease-hold.ts';
 import { refusal } from './refusal.ts';
 import { lookAtLease, openLease } from './steps.ts';
 
@@ -21,7 +21,7 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
   const opening = await openFor(hold, () => openLease(input, { runId, startedAt: startTime.getTime() }));
   hold.opened(opening);
 
-  while (hold.held() !== undefined) {
+  while (hold.held() !== undefined && opening.ended === undefined) {
     const waitUntil = hold.deadline();
     await condition(
       () => hold.ended() !== undefined || hold.deadline() !== waitUntil || hold.isChanged() || hold.isLong(),
@@ -41,7 +41,7 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
 }
 
 /** A completed lease completes, any other end is the failure it is called by. */
-function close(ended: Ended | undefined, opened: OpenedLease): Lease | LeaseState {
+function close(ended: EndedLease | undefined, opened: OpenedLease): Lease | LeaseState {
   if (ended === undefined) return opened.polled;
   if (ended.state === 'completed' && ended.answer !== undefined) return ended.answer;
   throw refusal(ended.state);
