@@ -85,6 +85,7 @@ export const Action = z
     status: ActionStatus,
     agent_id: z.string(),
     tool: z.string(),
+    tool_version: z.int().nullable().meta({ description: 'The version of the tool it was made with' }),
     args_hash: z.string(),
     decision: Decision,
     policy_reason: PolicyReason,

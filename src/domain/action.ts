@@ -21,6 +21,8 @@ export interface ActionRecord {
   readonly agentId: string;
   readonly tool: string;
   readonly toolScope: string;
+  /** The version of the tool it was made with; null where it is of before there were versions, or names no tool. */
+  readonly toolVersion: number | null;
   readonly argsHash: string;
   readonly spendMicros: number;
   readonly status: StoredStatus;
