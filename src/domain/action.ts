@@ -35,6 +35,8 @@ export interface ActionRecord {
   readonly ofRun: boolean;
   /** The condition of the policy that was not met, where that is why it was blocked. */
   readonly condition: string | null;
+  /** Why its arguments did not fit the tool's schema, where that is why it was blocked. */
+  readonly argumentsError: string | null;
   readonly actor: string | null;
   readonly result: JsonObject | null;
 }
@@ -82,6 +84,7 @@ export const answerOf = (action: ActionRecord): ActionAnswer => ({
   spend_usd: action.status === 'blocked' || action.status === 'failed' ? 0 : toUsd(action.spendMicros),
   policy_version: action.policyVersion,
   ...(action.condition !== null && { condition: action.condition }),
+  ...(action.argumentsError !== null && { arguments_error: action.argumentsError }),
 });
 
 /**

@@ -3,7 +3,7 @@ import { AgentId } from '../../contracts/common.ts';
 import { Refusal } from '../../contracts/errors.ts';
 import { ListedPolicy, type Policy, PolicyAnswer, PolicyRequest, TemplateRequest } from '../../contracts/policy.ts';
 import { policyFrom } from '../../domain/templates.ts';
-import { checkConditions } from '../conditions.ts';
+import { checkConditions } from '../checked.ts';
 import type { ApiDeps } from '../deps.ts';
 import { type RouteInput, route } from '../route.ts';
 import { operating, watching } from '../scope.ts';
