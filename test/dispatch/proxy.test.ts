@@ -89,9 +89,10 @@ describe('a call through a proxy', () => {
   test('keeps its connection for the next where it may', async () => {
     const [proxy, server] = [await startProxy(), await target()];
     const sender = senderThrough(proxy.host);
-    for (let n = 0; n < 3; n += 1)
+    for (let n = 0; n < 9; n += 1)
       expect(await sender.send(post(`https://tool.example:${server.port}/`))).toEqual(answered);
-    expect(proxy.tunnels).toHaveLength(1);
+    // A second one where the first has not yet been given back.
+    expect(proxy.tunnels.length).toBeLessThanOrEqual(2);
   });
 
   test('says who calls, to the proxy and to nobody else', async () => {
