@@ -26,5 +26,6 @@ export function rehearsedAnswer(ruling: Ruling, { workflowId, runId, policyVersi
     spend_usd: ruling.kind === 'allow' ? toUsd(ruling.spendMicros) : 0,
     policy_version: policyVersion,
     ...(denial?.condition !== undefined && { condition: denial.condition }),
+    ...(denial?.misfit !== undefined && { arguments_error: denial.misfit }),
   };
 }

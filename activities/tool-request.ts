@@ -16,8 +16,10 @@ export const envelopeOf = (action: ActionRecord, args: JsonObject) => ({
  * The action, not the caller's key, is what a tool recognises: it is constant over every attempt, unique over tenants,
  * and new once a key may act again.
  */
-export const headersOf = (action: ActionRecord, tool: CallableTool, body: string): Record<string, string> =>
-  signedHeaders({
+export const headersOf = (action: ActionRecord, tool: CallableTool, body: string): Record<string, string> => ({
+  // By their names in small letters, so that one that is said twice is said once.
+  ...Object.fromEntries(Object.entries(tool.headers).map(([name, value]) => [name.toLowerCase(), value])),
+  ...signedHeaders({
     body,
     webhookId: action.actionId,
     idempotencyKey: action.actionId,
@@ -25,4 +27,5 @@ export const headersOf = (action: ActionRecord, tool: CallableTool, body: string
     secret: tool.secret,
     ...(tool.nextSecret !== undefined && { nextSecret: tool.nextSecret }),
     nowSeconds: Math.floor(Date.now() / 1000),
-  });
+  }),
+});

@@ -56,6 +56,17 @@ const Environment = z.object({
     .optional(),
   ONCEONLY_MASTER_KEY: masterKey,
   TOOL_ALLOWED_HOSTS: commaSeparated,
+  /** Calls of https tools go through it; a user and password in it are said to it. */
+  HTTPS_PROXY: z
+    .string()
+    .transform((text) => (text.includes('://') ? text : `http://${text}`))
+    .pipe(z.url({ protocol: /^https?$/ }))
+    .optional(),
+  /** Tools that are called without it: names with those below them, addresses, CIDRs; `*` is all. */
+  NO_PROXY: z
+    .string()
+    .default('')
+    .transform((text) => text.split(/[\s,]+/).filter((part) => part !== '')),
   /** Calls of one tenant, and of one tool, that may be under way at once in one worker; 0: a fair share. */
   TENANT_MAX_IN_FLIGHT: integer(0, 0, 100_000),
   TOOL_MAX_IN_FLIGHT: integer(0, 0, 100_000),
@@ -79,6 +90,12 @@ const Environment = z.object({
 
 export type Config = z.infer<typeof Environment>;
 
+/** These two are written either way. */
+const inSmallLetters = ({ https_proxy, no_proxy }: Record<string, string | undefined>) => ({
+  ...(https_proxy !== undefined && { HTTPS_PROXY: https_proxy }),
+  ...(no_proxy !== undefined && { NO_PROXY: no_proxy }),
+});
+
 /** Every wrong or missing variable, one a line: an operator fixes them all in one go. Values are not repeated (they may be secret). */
 export class ConfigError extends Error {
   override name = 'ConfigError';
@@ -95,7 +112,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   const present = Object.fromEntries(
     Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
   );
-  const parsed = Environment.safeParse(present);
+  const parsed = Environment.safeParse({ ...inSmallLetters(present), ...present });
   if (parsed.success) return parsed.data;
   const lines = parsed.error.issues.map((issue) => {
     const name = issue.path.join('.');

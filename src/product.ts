@@ -65,7 +65,9 @@ export async function startProduct(config: Config, { roles, environment }: Produ
   try {
     const metrics = createMetrics();
     const stores = closing(createStores(config), (open) => open.close());
-    const sender = createSender({ guard: createTargetGuard(config.TOOL_ALLOWED_HOSTS) });
+    const { HTTPS_PROXY: url, NO_PROXY: except } = config;
+    const guard = createTargetGuard(config.TOOL_ALLOWED_HOSTS);
+    const sender = createSender({ guard, proxy: url === undefined ? undefined : { url, except } });
     closing(sender, (open) => open.close());
     const judge = closing(createJudge({ threads: createThreads(), metrics }), async (open) => open.close());
     const client = closing(openClient(temporal), (open) => open.connection.close());

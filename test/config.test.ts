@@ -19,6 +19,21 @@ describe('configuration', () => {
     expect(readConfig(complete)).not.toHaveProperty('REDIS_URL');
   });
 
+  test('knows a proxy in either case of letters, with a scheme or without', () => {
+    expect(
+      readConfig({ ...complete, HTTPS_PROXY: 'http://u:p@proxy:3128', NO_PROXY: 'a.test, 10.0.0.0/8 b' }),
+    ).toMatchObject({
+      HTTPS_PROXY: 'http://u:p@proxy:3128',
+      NO_PROXY: ['a.test', '10.0.0.0/8', 'b'],
+    });
+    expect(readConfig({ ...complete, https_proxy: 'proxy.test:3128', no_proxy: '*' })).toMatchObject({
+      HTTPS_PROXY: 'http://proxy.test:3128',
+      NO_PROXY: ['*'],
+    });
+    expect(() => readConfig({ ...complete, HTTPS_PROXY: 'socks5://secret@proxy' })).toThrow('HTTPS_PROXY');
+    expect(readConfig(complete)).not.toHaveProperty('HTTPS_PROXY');
+  });
+
   test('names every wrong and missing variable at once, and repeats no value', () => {
     const wrong = {
       PORT: 'eighty',

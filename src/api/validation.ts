@@ -60,7 +60,7 @@ function toInvalid(issue: z.core.$ZodIssue, value: unknown, place: Place): Inval
     type: missing ? 'missing' : typeOf(issue),
     loc: [place, ...path],
     msg: missing ? 'Field required' : issue.message,
-    input: path.some((part) => /secret|auth/i.test(String(part))) ? null : echo(input),
+    input: path.some((part) => /secret|auth|headers/i.test(String(part))) ? null : echo(input),
   };
 }
 

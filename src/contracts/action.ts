@@ -33,6 +33,7 @@ export const PolicyReason = z.enum([
   'tool_explicitly_blocked',
   'no_policy',
   'tool_not_in_allowed_list',
+  'invalid_arguments',
   'condition_not_met',
   'max_calls_per_tool_exceeded',
   'max_actions_per_hour_exceeded',
@@ -48,6 +49,8 @@ export type PolicyReason = z.output<typeof PolicyReason>;
 
 /** The condition of the policy that was not met, where `policy_reason` is `condition_not_met`. */
 const ConditionName = z.string().optional();
+/** What is wrong with the arguments, and where, where `policy_reason` is `invalid_arguments`. */
+const ArgumentsError = z.string().optional();
 
 /** Body of mode B of `POST /v1/ai/run`, and the result of the `governedAction` workflow. */
 export const ActionAnswer = z
@@ -64,6 +67,7 @@ export const ActionAnswer = z
     spend_usd: z.number(),
     policy_version: z.int().nullable(),
     condition: ConditionName,
+    arguments_error: ArgumentsError,
   })
   .meta({ id: 'ActionAnswer' });
 export type ActionAnswer = z.output<typeof ActionAnswer>;
@@ -85,11 +89,13 @@ export const Action = z
     status: ActionStatus,
     agent_id: z.string(),
     tool: z.string(),
+    tool_version: z.int().nullable().meta({ description: 'The version of the tool it was made with' }),
     args_hash: z.string(),
     decision: Decision,
     policy_reason: PolicyReason,
     policy_version: z.int().nullable(),
     condition: ConditionName,
+    arguments_error: ArgumentsError,
     risk_level: RiskLevel,
     spend_usd: z.number(),
     fence: z.int().nullable(),

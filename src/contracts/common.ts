@@ -150,6 +150,15 @@ export const RunId = text(256).meta({ example: 'run-2026-11-24' });
 /** US dollars, 0 to 1,000,000,000; kept as whole micro-dollars. */
 export const Usd = z.number().min(0).max(1_000_000_000);
 
+/** Whether no part of a micro-dollar is in it, up to the fifteen digits that a double tells: `0.1 + 0.2` has none. */
+const isWholeMicros = (usd: number): boolean => Number.isInteger(Number((usd * 1_000_000).toPrecision(15)));
+
+/** The same where it is set and kept: what is less than a micro-dollar would be kept as free. */
+export const Price = Usd.refine(isWholeMicros, {
+  error: 'Input should be a whole number of micro-dollars (0.000001)',
+  params: { type: 'multiple_of' },
+}).meta({ multipleOf: 0.000001 });
+
 /** A moment as ISO 8601 in UTC, by the database's clock. */
 export const Moment = z.iso.datetime();
 

@@ -17,6 +17,7 @@ const ruling = {
   policy_reason: PolicyReason,
   risk_level: RiskLevel,
   condition: z.string().optional(),
+  arguments_error: z.string().optional(),
 };
 
 /** Why an action was allowed or blocked: what was known then, and what each check said. */

@@ -20,6 +20,7 @@ export const refusals = {
   action_not_found: { status: 404, message: 'No such action' },
   key_not_found: { status: 404, message: 'No such API key, or it is revoked already' },
   unknown_tools: { status: 400, message: 'The policy names tools that are not registered' },
+  version_mismatch: { status: 412, message: 'Another version is in force than If-Match names' },
   lease_mismatch: { status: 409, message: 'The lease is held under another lease_id' },
   lease_not_active: { status: 409, message: 'The lease is over' },
   action_not_in_doubt: { status: 409, message: 'Only an action in doubt can be resolved' },

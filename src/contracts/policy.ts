@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AgentId, optional, ToolName, text, Usd } from './common.ts';
+import { AgentId, optional, Price, ToolName, text, Usd } from './common.ts';
 import { LeftOut } from './page.ts';
 import { ApprovalTtl } from './settings.ts';
 
@@ -43,8 +43,22 @@ export const Policy = z
   .meta({ id: 'Policy' });
 export type Policy = z.output<typeof Policy>;
 
+/** A policy as it is asked for: money in whole micro-dollars; what it does not know is told as ignored. */
+const Asked = z.looseObject({
+  ...Policy.shape,
+  max_spend_usd_per_day: optional(Price),
+  pricing_rules: optional(z.array(z.looseObject({ tool: ToolName, price_usd: Price })).max(1000)),
+  conditions: optional(
+    z
+      .array(z.looseObject(Condition.shape))
+      .max(50)
+      .refine(named, { error: 'Conditions should have names of their own' }),
+  ),
+});
+
 /** The path names the agent; an `agent_id` in the body is accepted and has to be the same. */
-export const PolicyRequest = Policy.extend({ agent_id: optional(AgentId) }).meta({ id: 'PolicyRequest' });
+export const PolicyRequest = Asked.extend({ agent_id: optional(AgentId) }).meta({ id: 'PolicyRequest' });
+export type PolicyRequest = z.output<typeof PolicyRequest>;
 
 /** Policies to begin with; what each holds is in `src/domain/templates.ts`. */
 export const PolicyTemplate = z.enum(['strict', 'moderate', 'permissive', 'read_only', 'support_bot']);
@@ -52,13 +66,22 @@ export type PolicyTemplate = z.output<typeof PolicyTemplate>;
 
 /** Each field of `overrides` takes the place of the template's own. */
 export const TemplateRequest = z
-  .object({ template: PolicyTemplate, overrides: optional(Policy), agent_id: optional(AgentId) })
+  .looseObject({ template: PolicyTemplate, overrides: optional(Asked), agent_id: optional(AgentId) })
   .meta({ id: 'TemplateRequest' });
+export type TemplateRequest = z.output<typeof TemplateRequest>;
 
 export const PolicyAnswer = z
   .object({ agent_id: z.string(), policy: Policy, policy_version: z.int() })
   .meta({ id: 'PolicyAnswer' });
 export type PolicyAnswer = z.output<typeof PolicyAnswer>;
+
+export const SavedPolicyAnswer = PolicyAnswer.extend({
+  ignored_fields: z
+    .array(z.string())
+    .optional()
+    .meta({ description: 'What was sent and is no part of a policy, with its path: misspelt, perhaps' }),
+}).meta({ id: 'SavedPolicyAnswer' });
+export type SavedPolicyAnswer = z.output<typeof SavedPolicyAnswer>;
 
 export const ListedPolicy = PolicyAnswer.extend({ policy: z.union([Policy, LeftOut]) }).meta({ id: 'ListedPolicy' });
 export type ListedPolicy = z.output<typeof ListedPolicy>;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { AGENT_ID_PATTERN, AgentId, JsonObject, Moment, optional, ToolName, text, Usd } from './common.ts';
+import { AGENT_ID_PATTERN, AgentId, JsonObject, Moment, optional, Price, ToolName, text } from './common.ts';
+import { ToolHeaders } from './tool-headers.ts';
 
 /** `global`, or `agent:` and an agent id: that agent's own tool, which hides the global one of the same name. */
 export const ScopeId = z
@@ -45,11 +46,12 @@ export const ToolRequest = z
     max_retries: optional(z.int().min(0).max(10)),
     enabled: optional(z.boolean()),
     description: optional(text(512, 0)),
-    price_usd: optional(Usd),
+    price_usd: optional(Price),
     idempotent: optional(z.boolean()),
     dedup_ttl: optional(DedupTtl),
     status_url: optional(Url),
     input_schema: optional(JsonObject),
+    headers: optional(ToolHeaders),
   })
   .meta({ id: 'ToolRequest' });
 export type ToolRequest = z.output<typeof ToolRequest>;
@@ -71,10 +73,11 @@ export const Tool = z
     input_schema: JsonObject.nullable().meta({
       description: 'In a list that would be larger than 4 MiB with it as LeftOut',
     }),
+    headers: z.array(z.string()).meta({ description: 'Their names; the values are never shown' }),
     has_secret: z.boolean(),
     secret_id: z.string(),
     secret_mask: z.string(),
-    version: z.int().meta({ description: 'Rises with every change of address, declaration or price' }),
+    version: z.int().meta({ description: 'Rises with every change but a switch, for ever' }),
     created_at: Moment,
     updated_at: Moment,
   })

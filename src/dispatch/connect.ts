@@ -1,8 +1,9 @@
-import { isIP, type LookupFunction } from 'node:net';
+import { isIP, type LookupFunction, type Socket } from 'node:net';
 import { buildConnector } from 'undici';
 import type { Answer } from '../domain/answer.ts';
 import type { TargetGuard } from './guard.ts';
 import { type AddressLookup, createAddressLookup } from './names.ts';
+import { ProxyFailed, type ToolProxy } from './proxy.ts';
 
 export type GuardedConnectorOptions = {
   guard: TargetGuard;
@@ -10,6 +11,8 @@ export type GuardedConnectorOptions = {
   lookup?: AddressLookup | undefined;
   /** PEM certificates to trust instead of the well-known ones. */
   ca?: string | undefined;
+  /** What https targets are connected to through. */
+  proxy?: ToolProxy | undefined;
 };
 
 /** The connection was refused here, by the guard, not by the target. */
@@ -25,20 +28,42 @@ const NEXT_ADDRESS_AFTER_MS = 1_000;
  * Connects for undici, only to addresses that the guard allows: literal ones are checked before the connection, names
  * after their resolution (forbidden addresses are dropped, the connection uses what is left), and whatever got
  * connected once more at the end. Certificates are always verified. Its errors mean that no byte of a request left.
+ *
+ * Through a proxy it is the same guard that decides: a name is resolved here and the proxy is told the address that was allowed,
+ * since what the proxy resolves may be another one. A name that the operator has listed is told as it is.
  */
-export function guardedConnector({ guard, lookup, ca }: GuardedConnectorOptions): buildConnector.connector {
+export function guardedConnector({
+  guard,
+  lookup: given,
+  ca,
+  proxy,
+}: GuardedConnectorOptions): buildConnector.connector {
+  const lookup = given ?? createAddressLookup();
   const connect = buildConnector({
     timeout: CONNECT_TIMEOUT_MS,
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_AFTER_MS,
-    lookup: guardedLookup(guard, lookup ?? createAddressLookup()),
+    lookup: guardedLookup(guard, lookup),
     ...(ca === undefined ? {} : { ca }),
   });
   return (options, callback) => {
-    const { hostname } = options;
+    const { hostname, protocol } = options;
+    const port = options.port || '443';
     // Node does not look a literal address up, so the lookup below would never see it.
     if (isIP(hostname) && !guard.allowsAddress(hostname, hostname)) {
       queueMicrotask(() => callback(new TargetRefused(hostname), null));
+      return;
+    }
+    if (proxy !== undefined && protocol === 'https:' && !proxy.isBypassed(hostname, port)) {
+      tunnel(proxy, hostname, port).then(
+        (httpSocket) =>
+          connect({ ...options, httpSocket }, (error, socket) => {
+            if (error) return callback(error, null);
+            tellResets(socket);
+            return callback(null, socket);
+          }),
+        (error: Error) => callback(error, null),
+      );
       return;
     }
     connect(options, (error, socket) => {
@@ -51,10 +76,26 @@ export function guardedConnector({ guard, lookup, ca }: GuardedConnectorOptions)
       return callback(null, socket);
     });
   };
+
+  /** By the addresses that are allowed, one after the other. */
+  async function tunnel(through: ToolProxy, hostname: string, port: string): Promise<Socket> {
+    if (isIP(hostname) || guard.isListedName(hostname)) return await through.connect(hostname, port);
+    const allowed = (await lookup(hostname)).filter(({ address }) => guard.allowsAddress(address, hostname));
+    let failed: unknown = new TargetRefused(hostname);
+    for (const { address } of allowed) {
+      try {
+        return await through.connect(address, port);
+      } catch (error) {
+        failed = error;
+      }
+    }
+    throw failed;
+  }
 }
 
 /** What a failure before the first byte means, as an answer. */
 export function notSent(error: Error, https: boolean): Answer {
+  if (error instanceof ProxyFailed) return { kind: 'not_sent', error: error.reason };
   if (error instanceof TargetRefused) return { kind: 'target_refused', error: error.reason };
   const code = errorCode(error);
   const known = CONNECT_ERRORS.get(code);

@@ -11,6 +11,8 @@ export type TargetGuard = {
   checkUrl(url: string): { ok: true } | { ok: false; reason: TargetRefusal };
   /** At connect time: whether the resolved `address` of `hostname` may be connected to. */
   allowsAddress(address: string, hostname: string): boolean;
+  /** Whether the operator has listed this very name, which then may be connected to wherever it leads. */
+  isListedName(hostname: string): boolean;
 };
 
 /** Why a target is refused. */
@@ -50,6 +52,8 @@ export function createTargetGuard(allowedHosts: readonly string[]): TargetGuard 
       if (isLocalhost(host)) return refuse('host_not_allowed');
       return url.protocol === 'https:' ? { ok: true } : refuse('plain_http_not_allowed');
     },
+
+    isListedName: (hostname) => allowed.names.has(bareHost(hostname)),
 
     allowsAddress(address, hostname) {
       const ip = meant(address);

@@ -3,6 +3,7 @@ import type { Answer } from '../domain/answer.ts';
 import { retryAfterSeconds } from './body.ts';
 import { type GuardedConnectorOptions, guardedConnector, notSent } from './connect.ts';
 import { bodyOf } from './encoded-body.ts';
+import { createProxy, type ProxyOptions } from './proxy.ts';
 
 /** One request to a tool. `timeoutMs` bounds connecting, waiting and reading together. */
 export type ToolRequest = {
@@ -20,7 +21,9 @@ export type ToolRequest = {
   freshConnection?: boolean;
 };
 
-export type SenderOptions = GuardedConnectorOptions & {
+export type SenderOptions = Omit<GuardedConnectorOptions, 'proxy'> & {
+  /** Default: none. */
+  proxy?: ProxyOptions | undefined;
   /** Unix time in milliseconds, to read Retry-After dates. Default: `Date.now`. */
   now?: () => number;
 };
@@ -46,10 +49,11 @@ const OWN_HEADERS = {
   'accept-encoding': 'identity',
 };
 
-/** Builds the sender: guarded connections, no redirects, no proxies, at most one request at a time on a connection. */
-export function createSender({ guard, lookup, ca, now = Date.now }: SenderOptions): Sender {
+/** Builds the sender: guarded connections, no redirects, at most one request at a time on a connection. */
+export function createSender({ guard, lookup, ca, proxy: through, now = Date.now }: SenderOptions): Sender {
+  const proxy = through && createProxy(through);
   const options = {
-    connect: guardedConnector({ guard, lookup, ca }),
+    connect: guardedConnector({ guard, lookup, ca, proxy }),
     maxHeaderSize: LONGEST_HEADERS_BYTES,
     // The exchange's own timer covers both.
     headersTimeout: 0,
@@ -89,7 +93,7 @@ export function createSender({ guard, lookup, ca, now = Date.now }: SenderOption
       });
     },
     close() {
-      closing ??= Promise.all([kept.close(), fresh.close()]).then(() => {});
+      closing ??= Promise.all([kept.close(), fresh.close()]).then(() => proxy?.close());
       return closing;
     },
   };

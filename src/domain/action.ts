@@ -21,6 +21,8 @@ export interface ActionRecord {
   readonly agentId: string;
   readonly tool: string;
   readonly toolScope: string;
+  /** The version of the tool it was made with; null where it is of before there were versions, or names no tool. */
+  readonly toolVersion: number | null;
   readonly argsHash: string;
   readonly spendMicros: number;
   readonly status: StoredStatus;
@@ -33,6 +35,8 @@ export interface ActionRecord {
   readonly ofRun: boolean;
   /** The condition of the policy that was not met, where that is why it was blocked. */
   readonly condition: string | null;
+  /** Why its arguments did not fit the tool's schema, where that is why it was blocked. */
+  readonly argumentsError: string | null;
   readonly actor: string | null;
   readonly result: JsonObject | null;
 }
@@ -80,6 +84,7 @@ export const answerOf = (action: ActionRecord): ActionAnswer => ({
   spend_usd: action.status === 'blocked' || action.status === 'failed' ? 0 : toUsd(action.spendMicros),
   policy_version: action.policyVersion,
   ...(action.condition !== null && { condition: action.condition }),
+  ...(action.argumentsError !== null && { arguments_error: action.argumentsError }),
 });
 
 /**

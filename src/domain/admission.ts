@@ -2,13 +2,13 @@ import type { ActionAnswer, RiskLevel } from '../contracts/action.ts';
 import type { JsonObject } from '../contracts/common.ts';
 import type { Policy } from '../contracts/policy.ts';
 import { type ActionRecord, isOpen } from './action.ts';
-import type { Finding } from './condition/finding.ts';
 import {
   type Call,
   type Considered,
   deniedAhead,
   judge,
   questionOf,
+  type Said,
   spendMicros,
   type Used,
   type Verdict,
@@ -39,13 +39,14 @@ export interface Facts {
   readonly judged?: Judgement | undefined;
 }
 
-/** What the conditions of a policy have said of a call, with all that they can have looked at besides the call itself. */
-export interface Judgement {
+/** What was said of a call, with all that can have been looked at besides the call itself. */
+export interface Judgement extends Said {
   readonly policyVersion: number | null;
+  readonly toolScope: string;
+  readonly toolVersion: number;
   readonly spendMicros: number;
   /** Their `time`; a decision that is made of them is of that moment. */
   readonly at: Date;
-  readonly found: readonly Finding[];
 }
 
 /** A judgement that is older says nothing of now: conditions can speak of the time. */
@@ -72,6 +73,8 @@ export interface RegisteredTool {
   readonly timeoutMs: number;
   /** Seconds for which equal calls without a key are one; 0: never. */
   readonly dedupTtl: number;
+  /** The JSON Schema of its arguments, as text. */
+  readonly inputSchema: string | null;
 }
 
 export type Ruling =
@@ -141,9 +144,9 @@ export function refusedAhead(
 function admit(asked: Asked, facts: Facts): Ruling {
   const considered = consider(asked, facts);
   if (considered === undefined) return { kind: 'unknown_tool' };
-  const found = foundOf(considered, facts);
-  if (found === undefined) return deniedAhead(considered) ?? { kind: 'unjudged' };
-  const verdict = judge({ ...considered, found });
+  const said = saidOf(considered, facts);
+  if (said === undefined) return deniedAhead(considered) ?? { kind: 'unjudged' };
+  const verdict = judge({ ...considered, ...said });
   const { call, toolScope } = considered;
   const { spendMicros } = call;
   if (verdict.kind === 'allow') return { kind: 'allow', spendMicros, toolScope };
@@ -151,18 +154,20 @@ function admit(asked: Asked, facts: Facts): Ruling {
   return { kind: 'approval', risk: verdict.risk, spendMicros, toolScope };
 }
 
-/** What the conditions say of a call, as far as it is known: nothing, where none speaks of its tool. */
-function foundOf(considered: Considered, facts: Facts): readonly Finding[] | undefined {
-  if (questionOf(considered).conditions.length === 0) return [];
-  return current(facts, considered.call.spendMicros)?.found;
+/** What is said of a call, as far as it is known: nothing, where neither tool nor policy asks anything of its arguments. */
+function saidOf(considered: Considered, facts: Facts): Said | undefined {
+  const { schema, conditions } = questionOf(considered);
+  if (schema === undefined && conditions.length === 0) return { misfit: undefined, found: [] };
+  return current(facts, considered.call.spendMicros);
 }
 
 /**
- * The judgement, if it is one over these facts: by the same version of the policy, of the same spend, and just now. Within the
+ * The judgement, if it is one over these facts: by the same version of the policy and the tool, of the same spend, and just now. Within the
  * same hour, so that the limits of a decision are those of its moment.
  */
-function current({ judged, policyVersion, now }: Facts, spendMicros: number): Judgement | undefined {
+function current({ judged, policyVersion, tool, now }: Facts, spendMicros: number): Judgement | undefined {
   if (judged?.policyVersion !== policyVersion || judged.spendMicros !== spendMicros) return undefined;
+  if (judged.toolScope !== tool?.scope || judged.toolVersion !== tool.version) return undefined;
   const [at, by] = [judged.at.getTime(), now.getTime()];
   const isNow = by - at <= MAX_JUDGEMENT_AGE_MS && Math.floor(at / HOUR_MS) === Math.floor(by / HOUR_MS);
   return isNow ? judged : undefined;
@@ -177,11 +182,12 @@ export function consider(asked: Asked, facts: Facts): (Considered & { readonly t
   const { tool, policy = {}, killed, agentEnabled, used } = facts;
   if (tool === undefined) return undefined;
   const spend = spendMicros(asked.spendUsd, tool, policy);
+  const judged = current(facts, spend);
   const call: Call = {
     agent: asked.agentId,
     tool: tool.name,
     args: asked.args,
-    time: current(facts, spend)?.at ?? facts.now,
+    time: judged?.at ?? facts.now,
     spendMicros: spend,
     killed,
     agentEnabled,
@@ -189,7 +195,8 @@ export function consider(asked: Asked, facts: Facts): (Considered & { readonly t
     policyMissing: facts.policy === undefined && facts.defaultDeny,
     approved: approvedAsShown(facts, spend),
   };
-  return { call, policy, used, toolScope: tool.scope };
+  const { inputSchema, scope: toolScope } = tool;
+  return { call, policy, used, schema: inputSchema ?? undefined, misfit: judged?.misfit, toolScope };
 }
 
 /** A call as far as its denial is told. */
@@ -202,7 +209,7 @@ interface DeniedCall {
 /** What the caller of a denied call is told. */
 export const denialOf = (
   { actionId, workflowId, runId }: DeniedCall,
-  { reason, risk, condition }: Extract<Verdict, { kind: 'deny' }>,
+  { reason, risk, condition, misfit }: Extract<Verdict, { kind: 'deny' }>,
   policyVersion: number | null,
 ): ActionAnswer => ({
   ok: false,
@@ -217,4 +224,5 @@ export const denialOf = (
   spend_usd: 0,
   policy_version: policyVersion,
   ...(condition !== undefined && { condition }),
+  ...(misfit !== undefined && { arguments_error: misfit }),
 });

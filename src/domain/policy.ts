@@ -28,17 +28,35 @@ export interface Considered {
   readonly call: Call;
   readonly policy: Policy;
   readonly used: Used;
+  /** The JSON Schema that the arguments have to fit, where that is to be asked. */
+  readonly schema?: string | undefined;
+  /** Why they do not, where it is known already. */
+  readonly misfit?: string | undefined;
 }
 
-/** The same with what the conditions that speak of its tool have said of the call, in their order. */
-export interface Judged extends Considered {
+/** What is said of a call by what its tool and its policy ask of the arguments. */
+export interface Said {
+  /** Why the arguments do not fit the tool's schema; undefined where they do. */
+  readonly misfit: string | undefined;
+  /** What the conditions that speak of its tool say, in their order. */
   readonly found: readonly Finding[];
 }
 
-/** What has to be asked of the conditions before a policy can be held against a call; none, where none speaks of its tool. */
-export const questionOf = ({ call, policy }: Considered): { conditions: Condition[]; subject: Subject } => {
+/** The same with what was said of the call. */
+export type Judged = Considered & Said;
+
+/** What has to be asked before a policy can be held against a call. */
+export interface Question {
+  readonly schema: string | undefined;
+  /** None, where none speaks of its tool. */
+  readonly conditions: Condition[];
+  readonly subject: Subject;
+}
+
+export const questionOf = ({ call, policy, schema }: Considered): Question => {
   const { args, agent, tool, time, spendMicros } = call;
   return {
+    schema,
     conditions: conditionsFor(policy.conditions, tool),
     subject: { args, agent, tool, time, spendUsd: toUsd(spendMicros) },
   };
@@ -46,12 +64,14 @@ export const questionOf = ({ call, policy }: Considered): { conditions: Conditio
 
 export type Verdict =
   | { readonly kind: 'allow' }
-  /** `condition` is the name of the one that was not met. */
   | {
       readonly kind: 'deny';
       readonly reason: PolicyReason;
       readonly risk: RiskLevel;
+      /** The name of the one that was not met. */
       readonly condition?: string;
+      /** Why the arguments do not fit the tool's schema. */
+      readonly misfit?: string;
     };
 
 /** What one check of a policy found. */
@@ -60,6 +80,7 @@ export interface Check {
   /** What was compared, for who wants to understand it. */
   readonly detail?: Record<string, unknown>;
   readonly condition?: string;
+  readonly misfit?: string;
 }
 
 interface NamedCheck {
@@ -82,6 +103,7 @@ const checks: readonly NamedCheck[] = [
   },
   { reason: 'no_policy', risk: 'medium', check: ({ call }) => ({ passed: !call.policyMissing }) },
   { reason: 'tool_not_in_allowed_list', risk: 'medium', check: allowedList },
+  { reason: 'invalid_arguments', risk: 'low', check: argumentsFit },
   { reason: 'condition_not_met', risk: 'medium', check: conditionsMet },
   { reason: 'max_calls_per_tool_exceeded', risk: 'medium', check: callsPerTool },
   { reason: 'max_actions_per_hour_exceeded', risk: 'medium', check: actionsPerHour },
@@ -96,17 +118,19 @@ const checks: readonly NamedCheck[] = [
 /** Whether a policy lets a call through, or the first reason why not. */
 export function judge(judged: Judged): Verdict {
   for (const { reason, risk, check } of checks) {
-    const { passed, condition } = check(judged);
-    if (!passed) return { kind: 'deny', reason, risk, ...(condition !== undefined && { condition }) };
+    const { passed, condition, misfit } = check(judged);
+    if (passed) continue;
+    const why = { ...(condition !== undefined && { condition }), ...(misfit !== undefined && { misfit }) };
+    return { kind: 'deny', reason, risk, ...why };
   }
   return { kind: 'allow' };
 }
 
-/** Why a call is denied whatever its conditions say: by a check that comes before them. */
+/** Why a call is denied whatever is said of its arguments: by a check that comes before that. */
 export function deniedAhead(considered: Considered): Extract<Verdict, { kind: 'deny' }> | undefined {
   for (const { reason, risk, check } of checks) {
-    if (check === conditionsMet) return undefined;
-    if (!check({ ...considered, found: [] }).passed) return { kind: 'deny', reason, risk };
+    if (check === argumentsFit) return undefined;
+    if (!check({ ...considered, misfit: undefined, found: [] }).passed) return { kind: 'deny', reason, risk };
   }
   return undefined;
 }
@@ -131,6 +155,10 @@ export const explain = (judged: Judged): ExplainedCheck[] =>
 function allowedList({ call, policy }: Considered): Check {
   const { allowed_tools: allowed = [] } = policy;
   return { passed: allowed.length === 0 || allowed.includes(call.tool) };
+}
+
+function argumentsFit({ misfit }: Judged): Check {
+  return misfit === undefined ? { passed: true } : { passed: false, detail: { error: misfit }, misfit };
 }
 
 /**

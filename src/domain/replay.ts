@@ -1,6 +1,5 @@
 import type { Policy } from '../contracts/policy.ts';
-import type { Finding } from './condition/finding.ts';
-import { judge, type Verdict } from './policy.ts';
+import { judge, type Said, type Verdict } from './policy.ts';
 import { type PastDecision, reconsider } from './ruled-on.ts';
 
 /** A decision that was made, and what became of it. */
@@ -22,8 +21,8 @@ const dayOf = (at: Date): string => at.toISOString().slice(0, 10);
 /**
  * Puts past decisions to a policy, one after the other in the order they were made, and counts in its own windows (UTC hours
  * and days) what this policy would have let through. What was blocked then counts, if it is allowed now, as if it had been
- * executed. Begin at the start of a day, so that no window is half empty. What the policy's conditions say of each is `found`
- * out before.
+ * executed. Begin at the start of a day, so that no window is half empty. What the policy's conditions say of each is found out
+ * before.
  */
 export function createReplay(policy: Policy) {
   let [hour, day] = ['', ''];
@@ -31,14 +30,14 @@ export function createReplay(policy: Policy) {
   let microsToday = 0;
   let callsToday = new Map<string, number>();
 
-  return (decided: Decided, found: readonly Finding[]): Replayed => {
+  return (decided: Decided, said: Said): Replayed => {
     const { at, tool, allowed, keepsSpend } = decided;
     if (hourOf(at) !== hour) [hour, actionsThisHour] = [hourOf(at), 0];
     if (dayOf(at) !== day) [day, microsToday, callsToday] = [dayOf(at), 0, new Map()];
     const toolCallsToday = callsToday.get(tool) ?? 0;
     const considered = {
       ...reconsider(decided, policy),
-      found,
+      ...said,
       used: { actionsThisHour, toolCallsToday, microsToday },
     };
     const verdict = judge(considered);

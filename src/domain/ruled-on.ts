@@ -13,6 +13,7 @@ export const RuledOn = z.object({
   agent_enabled: z.boolean(),
   tool_enabled: z.boolean(),
   policy_missing: z.boolean(),
+  arguments_error: z.string().nullable().default(null),
   approved: z.boolean().default(false),
   actions_this_hour: z.number(),
   tool_calls_today: z.number(),
@@ -20,19 +21,23 @@ export const RuledOn = z.object({
 });
 export type RuledOn = z.output<typeof RuledOn>;
 
-export const ruledOn = (asked: Asked, facts: Facts): RuledOn => ({
-  at: (consider(asked, facts)?.call.time ?? facts.now).toISOString(),
-  asked_spend_usd: asked.spendUsd ?? null,
-  price_micros: facts.tool?.priceMicros ?? null,
-  killed: facts.killed,
-  agent_enabled: facts.agentEnabled,
-  tool_enabled: facts.tool?.enabled ?? true,
-  policy_missing: facts.policy === undefined && facts.defaultDeny,
-  approved: consider(asked, facts)?.call.approved ?? false,
-  actions_this_hour: facts.used.actionsThisHour,
-  tool_calls_today: facts.used.toolCallsToday,
-  micros_today: facts.used.microsToday,
-});
+export function ruledOn(asked: Asked, facts: Facts): RuledOn {
+  const considered = consider(asked, facts);
+  return {
+    at: (considered?.call.time ?? facts.now).toISOString(),
+    asked_spend_usd: asked.spendUsd ?? null,
+    price_micros: facts.tool?.priceMicros ?? null,
+    killed: facts.killed,
+    agent_enabled: facts.agentEnabled,
+    tool_enabled: facts.tool?.enabled ?? true,
+    policy_missing: facts.policy === undefined && facts.defaultDeny,
+    arguments_error: considered?.misfit ?? null,
+    approved: considered?.call.approved ?? false,
+    actions_this_hour: facts.used.actionsThisHour,
+    tool_calls_today: facts.used.toolCallsToday,
+    micros_today: facts.used.microsToday,
+  };
+}
 
 /** A past decision, as it can be made again. */
 export interface PastDecision {
@@ -58,6 +63,7 @@ export function reconsider({ agentId, tool, args, ruledOn: on }: PastDecision, p
       approved: on.approved,
     },
     policy,
+    misfit: on.arguments_error ?? undefined,
     used: {
       actionsThisHour: on.actions_this_hour,
       toolCallsToday: on.tool_calls_today,

@@ -2,7 +2,7 @@ import type { Policy, PolicyTemplate } from '../contracts/policy.ts';
 
 /**
  * The policies to begin with. None names a tool, since no tool exists everywhere: which tools an agent may use belongs into
- * the overrides. `read_only` may spend nothing, so that only free tools are left to it.
+ * the overrides. `read_only` may call the tools that its `allowed_tools` name, none where they name none, and may spend nothing.
  *
  * | template | actions an hour | US dollars a day | for |
  * | --- | --- | --- | --- |
@@ -20,8 +20,12 @@ export const templates: Readonly<Record<PolicyTemplate, Policy>> = {
   support_bot: { max_actions_per_hour: 200, max_spend_usd_per_day: 20 },
 };
 
+/** An empty list would let it call every tool (contract, section 6); a limit of 0 allows nothing. */
+const nothingAtAll: Policy = { max_actions_per_hour: 0 };
+
 /** The template's policy, in which each field of `overrides` takes the place of the template's own. */
-export const policyFrom = (template: PolicyTemplate, overrides: Policy): Policy => ({
-  ...templates[template],
-  ...Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined)),
-});
+export function policyFrom(template: PolicyTemplate, overrides: Policy): Policy {
+  const given = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined));
+  const namesNone = template === 'read_only' && (overrides.allowed_tools ?? []).length === 0;
+  return { ...templates[template], ...given, ...(namesNone && nothingAtAll) };
+}

@@ -34,7 +34,7 @@ export function createDecisions({ admissions, decisions, policies, judge: thread
     const request = { agentId, tool: asked.tool, args, argsHash: fingerprint(args), spendUsd: asked.spend_usd };
     const considered = consider(request, draft === undefined ? facts : { ...facts, policy: draft });
     if (considered === undefined) throw new Refusal('tool_not_found', { tool: asked.tool });
-    const judged = { ...considered, found: await threads.found(tenant, considered) };
+    const judged = { ...considered, ...(await threads.said(tenant, considered)) };
     const spend = toUsd(considered.call.spendMicros);
     return { agent_id: agentId, ...rulingOf(judge(judged)), spend_usd: spend, checks: checksOf(judged) };
   }
@@ -89,7 +89,7 @@ export function createDecisions({ admissions, decisions, policies, judge: thread
           tool_calls_today: ruledOn.tool_calls_today,
           spent_usd_today: toUsd(ruledOn.micros_today),
         },
-        checks: checksOf({ ...considered, found: await threads.found(tenant, considered) }),
+        checks: checksOf({ ...considered, ...(await threads.said(tenant, considered)) }),
         outcome: decision.status,
       };
     },

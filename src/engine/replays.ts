@@ -1,7 +1,7 @@
 import type { SimulatedDays } from '../contracts/decision.ts';
 import type { Policy } from '../contracts/policy.ts';
-import type { Finding } from '../domain/condition/finding.ts';
 import { toUsd } from '../domain/money.ts';
+import type { Said } from '../domain/policy.ts';
 import { createReplay, type Replayed } from '../domain/replay.ts';
 import { reconsider } from '../domain/ruled-on.ts';
 import type { Judge } from '../judge/judge.ts';
@@ -17,7 +17,7 @@ const MAX_GIVEN_UP = 10;
 
 interface ReplayDeps {
   readonly decisions: ReturnType<typeof createDecisionStore>;
-  readonly judge: Pick<Judge, 'foundEach'>;
+  readonly judge: Pick<Judge, 'saidEach'>;
 }
 
 interface ReplayOf {
@@ -37,9 +37,9 @@ export const createReplays =
     let givenUp = 0;
     for (let after: string | undefined; ; ) {
       const { page, isLast } = await decisions.since(tenant, agentId, days, after, PAGE);
-      for await (const [decision, findings] of judgedEach(page)) {
-        add(found, decision, put(decision, findings));
-        if (findings.some(({ gaveUp }) => gaveUp)) givenUp += 1;
+      for await (const [decision, said] of judgedEach(page)) {
+        add(found, decision, put(decision, said));
+        if (said.found.some(({ gaveUp }) => gaveUp)) givenUp += 1;
         if (givenUp >= MAX_GIVEN_UP || signal.aborted) return found;
       }
       found.complete = isLast;
@@ -47,11 +47,11 @@ export const createReplays =
       if (found.complete || found.replayed >= MAX_REPLAYED) return found;
     }
 
-    async function* judgedEach(page: readonly DecisionRecord[]): AsyncGenerator<[DecisionRecord, readonly Finding[]]> {
+    async function* judgedEach(page: readonly DecisionRecord[]): AsyncGenerator<[DecisionRecord, Said]> {
       const considered = page.map((decision) => reconsider(decision, policy));
       let n = 0;
-      for await (const findings of judge.foundEach(tenant, considered)) {
-        yield [page[n] as DecisionRecord, findings];
+      for await (const said of judge.saidEach(tenant, considered)) {
+        yield [page[n] as DecisionRecord, said];
         n += 1;
       }
     }

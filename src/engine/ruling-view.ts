@@ -2,7 +2,10 @@ import type { Explanation } from '../contracts/decision.ts';
 import type { Verdict } from '../domain/policy.ts';
 import type { DecisionRecord } from '../store/decisions.ts';
 
-export type RulingView = Pick<Explanation, 'decision' | 'policy_reason' | 'risk_level' | 'condition'>;
+export type RulingView = Pick<
+  Explanation,
+  'decision' | 'policy_reason' | 'risk_level' | 'condition' | 'arguments_error'
+>;
 
 /** A verdict as the wire has it. */
 export const rulingOf = (verdict: Verdict): RulingView =>
@@ -13,6 +16,7 @@ export const rulingOf = (verdict: Verdict): RulingView =>
         policy_reason: verdict.reason,
         risk_level: verdict.risk,
         ...(verdict.condition !== undefined && { condition: verdict.condition }),
+        ...(verdict.misfit !== undefined && { arguments_error: verdict.misfit }),
       };
 
 /** A decision that was made, likewise. */

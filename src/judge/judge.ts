@@ -1,8 +1,9 @@
+import type { JsonObject } from '../contracts/common.ts';
 import { type Asked, consider, type Facts, type Judgement } from '../domain/admission.ts';
 import type { Finding } from '../domain/condition/finding.ts';
-import { type Considered, questionOf } from '../domain/policy.ts';
+import { type Considered, type Question, questionOf, type Said } from '../domain/policy.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { Fault, Job } from './job.ts';
+import type { Fault, Job, SchemaFault } from './job.ts';
 import type { Threads } from './threads.ts';
 import { DEADLINE_MS } from './worker-thread.ts';
 
@@ -16,10 +17,8 @@ export interface JudgeDeps {
 
 export type Judge = ReturnType<typeof createJudge>;
 
-type Question = ReturnType<typeof questionOf>;
-
 /**
- * Says what conditions say, within a bound of time: in a thread that is ended when its deadline has passed, in turn with other
+ * Says what schemas and conditions say, within a bound of time: in a thread that is ended when its deadline has passed, in turn with other
  * tenants (docs/adr/0018). What could not be judged in time is a finding too, which denies. Nothing here holds a connection.
  *
  * Every method throws a {@link Refusal} `unavailable` where too many jobs of the tenant wait already.
@@ -34,39 +33,44 @@ export function createJudge({ threads, metrics }: JudgeDeps) {
     return answer;
   }
 
-  async function one(tenant: string, { conditions, subject }: Question): Promise<readonly Finding[]> {
-    if (conditions.length === 0) return [];
-    const answer = await ask(tenant, jobOf(conditions, [subject]));
-    if (answer.kind === 'found') return answer.found[0] ?? [];
-    return answer.kind === 'gaveUp' && answer.found.length > 0 ? answer.found : conditions.map(notJudged);
+  async function one(tenant: string, { schema, conditions, subject }: Question): Promise<Said> {
+    if (schema === undefined && conditions.length === 0) return nothing;
+    const answer = await ask(tenant, jobOf(schema, conditions, [subject]));
+    if (answer.kind === 'found') return answer.said[0] ?? nothing;
+    if (answer.kind !== 'gaveUp' || (answer.misfit === undefined && answer.found.length === 0))
+      return { misfit: undefined, found: conditions.map(notJudged) };
+    return { misfit: answer.misfit, found: answer.found };
   }
 
   /** What is said of the first of these, of as many as one turn is enough for. */
-  async function batch(tenant: string, questions: readonly Question[]): Promise<ReadonlyArray<readonly Finding[]>> {
-    const conditions = questions[0]?.conditions ?? [];
-    if (conditions.length === 0) return questions.map(() => []);
+  async function batch(tenant: string, questions: readonly Question[]): Promise<readonly Said[]> {
+    const { schema, conditions = [] } = questions[0] ?? {};
+    if (schema === undefined && conditions.length === 0) return questions.map(() => nothing);
     const subjects = questions.map(({ subject }) => subject);
-    const answer = await ask(tenant, jobOf(conditions, subjects));
-    if (answer.kind === 'found') return answer.found;
-    const found: Array<readonly Finding[]> = [];
-    for (const question of questions) found.push(await one(tenant, question));
-    return found;
+    const answer = await ask(tenant, jobOf(schema, conditions, subjects));
+    if (answer.kind === 'found') return answer.said;
+    const said: Said[] = [];
+    for (const question of questions) said.push(await one(tenant, question));
+    return said;
   }
 
+  const saidOf = async (tenant: string, considered: Considered): Promise<Said> =>
+    withKnown(considered, await one(tenant, questionOf(considered)));
+
   return {
-    /** What the conditions of a policy say of a call, in their order. */
-    found: (tenant: string, considered: Considered): Promise<readonly Finding[]> => one(tenant, questionOf(considered)),
+    /** What the schema of a tool and the conditions of a policy say of a call; of the schema also what was known before. */
+    said: (tenant: string, considered: Considered): Promise<Said> => saidOf(tenant, considered),
 
     /** The same of many calls under one policy, one after the other: each part has its turn like anybody else's call. */
-    async *foundEach(tenant: string, considered: readonly Considered[]): AsyncGenerator<readonly Finding[]> {
+    async *saidEach(tenant: string, considered: readonly Considered[]): AsyncGenerator<Said> {
       const questions = considered.map(questionOf);
       for (let from = 0; from < questions.length; ) {
         const isAlike = ({ subject }: Question) => subject.tool === questions[from]?.subject.tool;
         const to = questions.findIndex((question, n) => n > from && (n === from + BATCH || !isAlike(question)));
         const part = questions.slice(from, to < 0 ? undefined : to);
-        const found = await batch(tenant, part);
-        yield* found;
-        from += found.length;
+        const said = await batch(tenant, part);
+        for (const [n, one] of said.entries()) yield withKnown(considered[from + n], one);
+        from += said.length;
       }
     },
 
@@ -75,11 +79,15 @@ export function createJudge({ threads, metrics }: JudgeDeps) {
       const considered = consider(asked, facts);
       if (considered === undefined) return undefined;
       const { spendMicros, time } = considered.call;
+      const { policyVersion, tool } = facts;
+      const said = await one(tenant, questionOf(considered));
       return {
-        policyVersion: facts.policyVersion,
+        policyVersion,
+        toolScope: considered.toolScope,
+        toolVersion: tool?.version ?? 0,
         spendMicros,
         at: time,
-        found: await one(tenant, questionOf(considered)),
+        ...said,
       };
     },
 
@@ -91,12 +99,30 @@ export function createJudge({ threads, metrics }: JudgeDeps) {
       return { kind: 'cel_cost', message, position: { offset: 0, line: 1, column: 1 } };
     },
 
+    /** What is wrong with a JSON Schema, if anything is: also that it takes too long to read. */
+    async schemaFault(tenant: string, schema: JsonObject): Promise<SchemaFault | undefined> {
+      const answer = await ask(tenant, { kind: 'check_schema', schema: JSON.stringify(schema) });
+      if (answer.kind === 'schema_checked') return answer.fault;
+      return { message: `takes longer than ${DEADLINE_MS} ms to compile`, place: [] };
+    },
+
     close: (): void => threads.close(),
   };
 }
 
-const jobOf = (conditions: Question['conditions'], subjects: ReadonlyArray<Question['subject']>): Job => ({
+const nothing: Said = { misfit: undefined, found: [] };
+
+/** What was said of the arguments when a decision was made is not asked again. */
+const withKnown = (considered: Considered | undefined, said: Said): Said =>
+  considered?.schema === undefined ? { ...said, misfit: considered?.misfit } : said;
+
+const jobOf = (
+  schema: string | undefined,
+  conditions: Question['conditions'],
+  subjects: ReadonlyArray<Question['subject']>,
+): Job => ({
   kind: 'judge',
+  schema,
   conditions: conditions.map(({ name, expression }) => ({ name, expression })),
   subjects,
 });

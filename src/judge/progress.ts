@@ -6,6 +6,8 @@ import type { Asked } from './job.ts';
 const MAX_FOLLOWED = 256;
 /** `began` and `cpu` (nanoseconds), the condition that is evaluated, and one byte for what each before it has said. */
 const BYTES = 24 + MAX_FOLLOWED;
+/** In the place of a condition: the schema of the tool, which comes before them all. */
+export const SCHEMA = -1;
 const saidCodes = { nothing: 0, holds: 1, fails: 2, error: 3 } as const;
 
 export type Progress = ReturnType<typeof progressOn>;
@@ -51,6 +53,9 @@ export function progressOn(memory: SharedArrayBuffer) {
         processorMs: now === undefined ? undefined : Number(now - before) / 1e6,
       };
     },
+
+    /** Whether it was at the schema. */
+    isAtSchema: (): boolean => Atomics.load(at, 0) === SCHEMA,
 
     /** What is known of conditions that were given up in the middle. */
     findings(conditions: readonly Asked[], why: string): Finding[] {

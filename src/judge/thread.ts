@@ -1,11 +1,14 @@
 // The entry of a thread that judges (threads.ts): it knows the domain and nothing else, and may be ended at any moment.
 import { openSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
+import type { JsonObject } from '../contracts/common.ts';
+import { SchemaError } from '../domain/arguments/fault.ts';
+import { isSchemaCompiled, misfitOf, schemaOf } from '../domain/arguments/schema.ts';
 import { compiledOf, findings, isCompiled } from '../domain/condition/condition.ts';
 import { ConditionError } from '../domain/condition/expression.ts';
-import type { Finding } from '../domain/condition/finding.ts';
-import type { Answer, Asked, Fault, Job, Ready } from './job.ts';
-import { progressOn } from './progress.ts';
+import type { Said } from '../domain/policy.ts';
+import type { Answer, Asked, Fault, Job, Ready, SchemaFault } from './job.ts';
+import { progressOn, SCHEMA } from './progress.ts';
 
 /** How long expressions are compiled in one turn: those of a large policy are many, and a fresh thread knows none. */
 const COMPILE_MS = 20;
@@ -13,6 +16,25 @@ const COMPILE_MS = 20;
 const TURN_MS = 25;
 /** Enough for V8 to optimise what every condition runs through. */
 const WARM_UP_ROUNDS = 16;
+/** Compiling one costs as much as a dozen expressions. */
+const WARM_UP_SCHEMAS = 4;
+
+/** A schema that compiles what most schemas are made of. */
+const warmSchema = {
+  type: 'object',
+  properties: {
+    l: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: { n: { type: 'integer', minimum: 0 }, t: { type: 'string', pattern: '^a', maxLength: 9 } },
+        required: ['n'],
+        additionalProperties: false,
+      },
+    },
+  },
+  anyOf: [{ required: ['l'] }, { required: ['m'] }],
+};
 
 const progress = progressOn(workerData.progress);
 const clock = openClock();
@@ -28,21 +50,36 @@ parentPort?.postMessage({ kind: 'ready', clock } satisfies Ready);
 
 function answerTo(job: Job): Answer {
   if (job.kind === 'check') return { kind: 'checked', fault: faultOf(job.expression) };
-  if (!compileAll(job.conditions)) return { kind: 'again' };
+  if (job.kind === 'check_schema') return { kind: 'schema_checked', fault: schemaFaultOf(job.schema) };
+  const { schema, conditions } = job;
+  if (!compileAll(schema, conditions)) return { kind: 'again' };
   // The deadline is for the conditions of a call: neither for compiling them, which is kept, nor for bringing in its arguments.
   const [begin, following] = [performance.now(), { ...progress, ready: () => progress.begin(clock) }];
-  const found: Array<readonly Finding[]> = [];
+  const said: Said[] = [];
   for (const subject of job.subjects) {
     // A turn of many calls ends after one deadline; what is left has others.
     if (performance.now() - begin > TURN_MS) break;
-    found.push(findings(job.conditions, subject, following));
+    const misfit = schema === undefined ? undefined : misfitIn(schema, subject.args);
+    said.push({ misfit, found: findings(conditions, subject, following) });
   }
-  return { kind: 'found', found };
+  return { kind: 'found', said };
+}
+
+/** The same deadline is for the schema, before that of the conditions begins. */
+function misfitIn(schema: string, args: JsonObject): string | undefined {
+  progress.begin(clock);
+  progress.begins(SCHEMA);
+  return misfitOf(schema, args);
 }
 
 /** Whether all are compiled, as far as they can be; what cannot is told where it is evaluated. */
-function compileAll(conditions: readonly Asked[]): boolean {
+function compileAll(schema: string | undefined, conditions: readonly Asked[]): boolean {
   const begin = performance.now();
+  if (schema !== undefined && !isSchemaCompiled(schema)) {
+    progress.begin(clock);
+    progress.begins(SCHEMA);
+    schemaFaultOf(schema);
+  }
   for (const [n, { expression }] of conditions.entries()) {
     if (isCompiled(expression)) continue;
     if (performance.now() - begin > COMPILE_MS) return false;
@@ -61,6 +98,17 @@ function faultOf(expression: string): Fault | undefined {
     if (!(error instanceof ConditionError)) throw error;
     const { kind, message, position } = error;
     return { kind, message, position };
+  }
+}
+
+function schemaFaultOf(schema: string): SchemaFault | undefined {
+  try {
+    schemaOf(schema);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    const { message, place } = error;
+    return { message, place };
   }
 }
 
@@ -87,5 +135,6 @@ function warmUp(): void {
   for (let n = 0; n < WARM_UP_ROUNDS; n += 1) {
     faultOf(`${expressions[n % expressions.length]} && ${n} < 99`);
     findings(conditions, subject);
+    if (n < WARM_UP_SCHEMAS) misfitOf(JSON.stringify({ ...warmSchema, $comment: String(n) }), subject.args);
   }
 }

@@ -45,7 +45,7 @@ export function createThreads(entry: URL = compiledEntry) {
         if (answer.kind !== 'again') return waiting.resolve(answer);
         waiting.turns += 1;
         if (waiting.turns < MAX_TURNS) queue.putBack(tenant, waiting);
-        else waiting.resolve({ kind: 'gaveUp', why: 'time', found: [] });
+        else waiting.resolve({ kind: 'gaveUp', why: 'time', found: [], misfit: undefined });
       });
     }
     // One at a time: the next may be free before another is warm.

@@ -61,7 +61,9 @@ export function startThread(entry: URL, events: ThreadEvents) {
   function gaveUp(job: Job, why: GaveUp['why']): GaveUp {
     const text =
       why === 'time' ? `took longer than ${DEADLINE_MS} ms` : 'ended its thread, as what needs too much memory does';
-    return { kind: 'gaveUp', why, found: job.kind === 'judge' ? progress.findings(job.conditions, text) : [] };
+    if (job.kind !== 'judge') return { kind: 'gaveUp', why, found: [], misfit: undefined };
+    const misfit = progress.isAtSchema() ? `the tool's input_schema ${text}` : undefined;
+    return { kind: 'gaveUp', why, found: progress.findings(job.conditions, text), misfit };
   }
 
   /** Looks whether the time is up, which is counted from when the thread began, not from when it was asked. */

@@ -11,7 +11,7 @@ const listedColumns = sql`
   a.action_id as "actionId", a.workflow_id as "workflowId", a.agent_id as "agentId", a.tool, a.tool_scope as "toolScope",
   a.args_hash as "argsHash", a.spend_micros as "spendMicros", a.status, a.policy_reason as "policyReason",
   a.policy_version as "policyVersion", a.risk_level as "riskLevel", a.fence, a.run_id as "runId", a.of_run as "ofRun",
-  a.condition, a.actor`;
+  a.condition, case when a.policy_reason = 'invalid_arguments' then a.error end as "argumentsError", a.actor, a.tool_version as "toolVersion"`;
 
 /** The columns of an {@link ActionRecord}, named as its fields; `a` is the table. */
 export const actionColumns = sql`${listedColumns}, a.result`;
@@ -189,6 +189,7 @@ function itemOf(row: ListedRow, link: WorkflowLink): ActionItem {
     status: row.status,
     agent_id: row.agentId,
     tool: row.tool,
+    tool_version: row.toolVersion,
     args_hash: row.argsHash,
     fence: row.fence,
     temporal_url: link(row.workflowId),

@@ -216,12 +216,13 @@ async function note(
 }
 
 async function refuse(db: Queries, action: NewAction, facts: Facts, ruling: Ruling & { kind: 'deny' }): Promise<void> {
-  const { reason, risk, condition = null } = ruling;
+  const { reason, risk, condition = null, misfit: error = null } = ruling;
   const toolScope = facts.tool?.scope ?? 'global';
+  const why = condition ?? error;
   await note(
     db,
     action,
-    [{ type: 'tool_result', status: 'blocked', message: condition === null ? reason : `${reason}: ${condition}` }],
+    [{ type: 'tool_result', status: 'blocked', message: why === null ? reason : `${reason}: ${why}` }],
     'ai_blocked',
     {
       ...auditOf(action, { type: 'action_blocked', decision: 'blocked', allowed: false }),
@@ -229,8 +230,9 @@ async function refuse(db: Queries, action: NewAction, facts: Facts, ruling: Ruli
       policyVersion: facts.policyVersion,
       riskLevel: risk,
       ...(condition !== null && { detail: { condition } }),
+      ...(error !== null && { detail: { arguments_error: error } }),
     },
-    insertAction(action, facts, { status: 'blocked', reason, risk, condition, toolScope, spendMicros: 0 }),
+    insertAction(action, facts, { status: 'blocked', reason, risk, condition, error, toolScope, spendMicros: 0 }),
   );
 }
 
@@ -306,7 +308,7 @@ interface NewRow {
   readonly reason: PolicyReason;
   readonly risk: RiskLevel;
   readonly condition?: string | null;
-  readonly error?: string;
+  readonly error?: string | null;
   readonly toolScope: string;
   readonly spendMicros: number;
 }
@@ -321,7 +323,8 @@ function insertAction(action: NewAction, facts: Facts | undefined, row: NewRow) 
   const isOver = status === 'blocked' || status === 'failed';
   const fence = isOver ? null : (facts?.previous?.fence ?? 0) + 1;
   const policyVersion = facts?.policyVersion ?? null;
-  const result = error === null ? null : JSON.stringify({ error, http_status: null, detail: null });
+  const result =
+    error === null || status === 'blocked' ? null : JSON.stringify({ error, http_status: null, detail: null });
   return sql`
     insert into actions as a (action_id, tenant, workflow_id, agent_id, tool, tool_scope, tool_version, args, args_hash,
                               spend_micros, hold, ledger_day, status, policy_reason, policy_version, gate_version, risk_level,

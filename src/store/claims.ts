@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { JsonObject } from '../contracts/common.ts';
 import { Policy } from '../contracts/policy.ts';
+import type { ToolHeaders } from '../contracts/tool-headers.ts';
 import type { PastAttempt } from '../domain/abandonment.ts';
 import type { ActionRecord } from '../domain/action.ts';
 import { judgeLists, type Verdict } from '../domain/policy.ts';
@@ -9,7 +10,7 @@ import type { Queries } from './database.ts';
 import { isKilled } from './kills.ts';
 import type { Pools } from './pools.ts';
 import type { SecretBox } from './secret-box.ts';
-import { secretPlace } from './tools.ts';
+import { headersPlace, secretPlace } from './tool-row.ts';
 
 /** A tool as a call needs it; the secret lives no longer than the call. */
 export interface CallableTool {
@@ -18,6 +19,8 @@ export interface CallableTool {
   /** The one that receivers know; while it rotates `nextSecret` is what comes after it. */
   readonly secret: string;
   readonly nextSecret?: string;
+  /** What goes with every call beside what the server says itself. */
+  readonly headers: ToolHeaders;
   readonly timeoutMs: number;
   readonly maxRetries: number;
   readonly idempotent: boolean;
@@ -81,15 +84,21 @@ type ClaimRow = ActionRecord &
     policy_version: number;
     secret_cipher: Buffer;
     previous_cipher: Buffer | null;
+    headers_cipher: Buffer | null;
   };
 
 export function createClaims({ writes, reads }: Pick<Pools, 'writes' | 'reads'>, secrets: SecretBox) {
   const openSecrets = (tenant: string, action: ActionRecord, row: Ciphers): Secrets => {
-    const open = (cipher: Buffer) => secrets.open(cipher, secretPlace(tenant, action.tool, action.toolScope));
+    const { tool, toolScope } = action;
+    const open = (cipher: Buffer) => secrets.open(cipher, secretPlace(tenant, tool, toolScope));
     const newest = open(row.secret_cipher);
+    const headers: ToolHeaders =
+      row.headers_cipher === null
+        ? {}
+        : JSON.parse(secrets.open(row.headers_cipher, headersPlace(tenant, tool, toolScope)));
     return row.previous_cipher === null
-      ? { secret: newest }
-      : { secret: open(row.previous_cipher), nextSecret: newest };
+      ? { secret: newest, headers }
+      : { secret: open(row.previous_cipher), nextSecret: newest, headers };
   };
 
   return {
@@ -114,7 +123,16 @@ export function createClaims({ writes, reads }: Pick<Pools, 'writes' | 'reads'>,
     async toolOf(tenant: string, action: ActionRecord): Promise<CallableTool | undefined> {
       const row = await reads
         .selectFrom('tools')
-        .select(['url', 'status_url', 'secret_cipher', 'timeout_ms', 'max_retries', 'idempotent', 'dedup_ttl'])
+        .select([
+          'url',
+          'status_url',
+          'secret_cipher',
+          'headers_cipher',
+          'timeout_ms',
+          'max_retries',
+          'idempotent',
+          'dedup_ttl',
+        ])
         .select(sql<Buffer | null>`case when previous_until > now() then previous_cipher end`.as('previous_cipher'))
         .where('tenant', '=', tenant)
         .where('name', '=', action.tool)
@@ -136,7 +154,7 @@ async function tryClaim(tx: Queries, { tenant, actionId, n, token, asking }: Cla
       select ${actionColumns}, a.args, a.gate_version, a.run_key, a.run_lease_id, a.tool_version from actions a
       where a.tenant = ${tenant} and a.action_id = ${actionId} for update
     ), tool as materialized (
-      select t.url, t.status_url, t.secret_cipher, t.timeout_ms, t.max_retries, t.idempotent, t.dedup_ttl, t.enabled, t.version,
+      select t.url, t.status_url, t.secret_cipher, t.headers_cipher, t.timeout_ms, t.max_retries, t.idempotent, t.dedup_ttl, t.enabled, t.version,
              case when t.previous_until > now() then t.previous_cipher end as previous_cipher
       from tools t join action a on t.tenant = ${tenant} and t.name = a.tool and t.scope_id = a."toolScope"
       for share of t
@@ -212,8 +230,9 @@ async function listsNow(tx: Queries, tenant: string, { agentId, actionId, tool, 
 interface Ciphers {
   readonly secret_cipher: Buffer;
   readonly previous_cipher: Buffer | null;
+  readonly headers_cipher: Buffer | null;
 }
-type Secrets = Pick<CallableTool, 'secret' | 'nextSecret'>;
+type Secrets = Pick<CallableTool, 'secret' | 'nextSecret' | 'headers'>;
 
 function judge(row: ClaimRow, open: () => Secrets): Claim {
   const action: ActionRecord = row;

@@ -78,7 +78,7 @@ export async function readFacts(db: Queries, of: FactsOf, { lock }: { lock: bool
     left join tenants n on n.tenant = ${tenant}
     left join lateral (
       select name, scope_id as scope, url as target, version, price_micros as "priceMicros", enabled,
-             timeout_ms as "timeoutMs", dedup_ttl as "dedupTtl" from tools
+             timeout_ms as "timeoutMs", dedup_ttl as "dedupTtl", input_schema::text as "inputSchema" from tools
       where tenant = ${tenant} and name = ${tool} and scope_id in ('global', ${`agent:${agentId}`})
       order by scope_id = 'global' limit 1
     ) t on true

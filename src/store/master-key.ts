@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { type Database, transact } from './database.ts';
 import type { SecretBox } from './secret-box.ts';
-import { secretPlace } from './tools.ts';
+import { secretPlace } from './tool-row.ts';
 
 const NAME = 'master_key';
 const PLACE = 'known-value';

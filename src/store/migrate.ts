@@ -14,6 +14,7 @@ import * as proof from './migrations/0011-proof.ts';
 import * as keyScopes from './migrations/0012-key-scopes.ts';
 import * as deployment from './migrations/0013-deployment.ts';
 import * as settingsAndKill from './migrations/0014-settings-and-kill.ts';
+import * as toolHeaders from './migrations/0016-tool-headers.ts';
 import { migrateAll, PATIENCE, type Patience } from './migrator.ts';
 
 /** In the order of their names; a name that has run somewhere is never changed. */
@@ -32,6 +33,7 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0012-key-scopes': keyScopes,
   '0013-deployment': deployment,
   '0014-settings-and-kill': settingsAndKill,
+  '0016-tool-headers': toolHeaders,
 };
 
 export interface MigrateOptions {

@@ -11,7 +11,12 @@ import { ofAgent } from './turns.ts';
 
 export type SavedPolicy =
   | { readonly kind: 'saved'; readonly answer: PolicyAnswer }
+  /** None in force: null. */
+  | { readonly kind: 'version_mismatch'; readonly version: number | null }
   | { readonly kind: 'unknown_tools'; readonly tools: readonly string[] };
+
+/** Which versions a change may follow, any of them; `any`: there has to be one. */
+export type Expected = 'any' | readonly number[];
 
 interface Row {
   agent_id: string;
@@ -28,15 +33,19 @@ const toWire = (row: Row): PolicyAnswer => ({
 export const createPolicies = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) => ({
   /**
    * Stores the next version, unless a tool it names is unknown, or it is the version in force: a repeat makes none.
-   * Earlier versions stay: decisions name theirs.
+   * Earlier versions stay: decisions name theirs. With `expected` it follows one of these versions, or nothing is changed; the
+   * version that follows one of them and is as asked for is a repeat's.
    */
-  save(tenant: string, agentId: string, policy: Policy, actor: string): Promise<SavedPolicy> {
+  save(tenant: string, agentId: string, policy: Policy, actor: string, expected?: Expected): Promise<SavedPolicy> {
     return writes.transact(ofAgent(tenant, agentId), async (tx) => {
       await sql`select pg_advisory_xact_lock(hashtextextended(${`policy/${tenant}/${agentId}`}, 0))`.execute(tx);
+      const before = await inForce(tx, tenant, agentId);
+      const isAsAsked = before !== undefined && printOf(before.policy) === printOf(policy);
+      if (!follows(before, expected) && !(isAsAsked && isRepeat(before, expected)))
+        return { kind: 'version_mismatch', version: before?.policy_version ?? null };
       const tools = await unknownTools(tx, tenant, agentId, policy);
       if (tools.length > 0) return { kind: 'unknown_tools', tools };
-      const before = await inForce(tx, tenant, agentId);
-      if (before !== undefined && printOf(before.policy) === printOf(policy)) return { kind: 'saved', answer: before };
+      if (isAsAsked) return { kind: 'saved', answer: before };
       const { rows } = await sql<Row>`
         insert into policies (tenant, agent_id, version, policy)
         select ${tenant}, ${agentId}, coalesce(max(version), 0) + 1, ${JSON.stringify(policy)}::json
@@ -50,7 +59,8 @@ export const createPolicies = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'
         on conflict (tenant, agent_id) do update set policy_version = excluded.policy_version
       `.execute(tx);
       const { policy_version: policyVersion } = answer;
-      await appendAudit([{ tenant, type: 'policy_set', actor, agentId, policyVersion, detail: policy }]).execute(tx);
+      const detail = { before: before?.policy ?? null, after: answer.policy };
+      await appendAudit([{ tenant, type: 'policy_set', actor, agentId, policyVersion, detail }]).execute(tx);
       return { kind: 'saved', answer };
     });
   },
@@ -77,6 +87,15 @@ export const createPolicies = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'
   /** The version in force, or none. */
   get: (tenant: string, agentId: string): Promise<PolicyAnswer | undefined> => inForce(reads, tenant, agentId),
 });
+
+const follows = (before: PolicyAnswer | undefined, expected: Expected | undefined): boolean => {
+  if (expected === undefined) return true;
+  return before !== undefined && (expected === 'any' || expected.includes(before.policy_version));
+};
+
+/** Whether it may have been made by the same request before, whose answer was lost. */
+const isRepeat = ({ policy_version: version }: PolicyAnswer, expected: Expected | undefined): boolean =>
+  Array.isArray(expected) && expected.includes(version - 1);
 
 const unknownTools = (db: Queries, tenant: string, agentId: string, policy: Policy) =>
   missingTools(db, tenant, agentId, toolsNamedIn(policy));

@@ -4,7 +4,7 @@ import type { RotatedSecret, RotateRequest } from '../contracts/tool.ts';
 import type { Queries } from './database.ts';
 import type { Pools } from './pools.ts';
 import type { SecretBox } from './secret-box.ts';
-import { lockTool, sealed, secretPlace } from './tools.ts';
+import { lockTool, sealed, secretPlace } from './tool-row.ts';
 import { appendAudit } from './trail.ts';
 import { ofTool } from './turns.ts';
 

@@ -99,6 +99,9 @@ export interface Tools {
   rotated_at: Moment | null;
   rotated_by: string | null;
   chosen_here: Defaulted<boolean>;
+  /** A JSON object of names and values; null where it has none. */
+  headers_cipher: Buffer | null;
+  header_names: Defaulted<string[]>;
   timeout_ms: number;
   max_retries: number;
   enabled: boolean;

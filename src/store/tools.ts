@@ -1,99 +1,43 @@
-import { randomBytes } from 'node:crypto';
-import { type Selectable, sql } from 'kysely';
+import { sql } from 'kysely';
 import type { Tool, ToolRequest } from '../contracts/tool.ts';
-import { canonicalJson } from '../domain/fingerprint.ts';
-import { toMicros, toUsd } from '../domain/money.ts';
 import type { Queries } from './database.ts';
 import { shown as shownUpTo } from './pages.ts';
 import type { Pools } from './pools.ts';
-import type { Tools } from './schema.ts';
 import type { SecretBox } from './secret-box.ts';
+import {
+  changeOf,
+  fieldsOf,
+  isSame,
+  lock,
+  type Shown,
+  type Stored,
+  sealedOf,
+  shown,
+  small,
+  type ToolKey,
+  toWire,
+} from './tool-row.ts';
 import { appendAudit } from './trail.ts';
 import { ofTool } from './turns.ts';
-
-const defaults = { timeout_ms: 15_000, max_retries: 2, enabled: true, idempotent: false, dedup_ttl: 3600 };
-
-/** Where a tool's secret belongs: bound into its ciphertext. */
-export const secretPlace = (tenant: string, name: string, scopeId: string): string =>
-  `tool/${tenant}/${scopeId}/${name}`;
-
-const small = [
-  'name',
-  'scope_id',
-  'url',
-  'secret_id',
-  'secret_mask',
-  'timeout_ms',
-  'max_retries',
-  'enabled',
-  'description',
-  'price_micros',
-  'idempotent',
-  'dedup_ttl',
-  'status_url',
-  'version',
-  'created_at',
-  'updated_at',
-] as const;
-/** Everything but the ciphertext, which leaves this folder only to be opened for a call. */
-const shown = [...small, 'input_schema'] as const;
-
-type Shown = Pick<Selectable<Tools>, (typeof shown)[number]>;
-
-function toWire(row: Shown): Tool {
-  const { price_micros, created_at, updated_at, ...same } = onlyShown(row);
-  return {
-    ...same,
-    auth: { type: 'hmac_sha256' },
-    price_usd: price_micros === null ? null : toUsd(price_micros),
-    has_secret: true,
-    created_at: created_at.toISOString(),
-    updated_at: updated_at.toISOString(),
-  };
-}
-
-/** A row may carry more than may be shown. */
-const onlyShown = (row: Shown): Shown => Object.fromEntries(shown.map((name) => [name, row[name]])) as unknown as Shown;
 
 export type SavedTool = { readonly kind: 'saved'; readonly tool: Tool } | { readonly kind: 'secret_needed' };
 
 export const createTools = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>, secrets: SecretBox) => ({
   /**
-   * Creates or replaces a tool; absent fields fall to their defaults, an absent secret keeps the old one. What is as
-   * asked for already stays as it is, its secret's id too: a repeat changes nothing.
+   * Creates or replaces a tool; absent fields fall to their defaults, but what is absent of secret, headers and switch stays: a
+   * deployment that registers its tools switches none on again. What is as asked for already stays as it is, its secret's id
+   * too: a repeat changes nothing. A switch alone makes no other version.
    */
   save(tenant: string, request: ToolRequest, actor: string): Promise<SavedTool> {
     return writes.transact(ofTool(tenant, request.name), async (tx) => {
-      const scope_id = request.scope_id ?? 'global';
-      const before = await lock(tx, tenant, request.name, scope_id);
-      const secret = request.auth?.secret ?? undefined;
-      if (before === undefined && secret === undefined) return { kind: 'secret_needed' };
-      if (before !== undefined && isSame(secrets, before, request, secretPlace(tenant, request.name, scope_id))) {
-        return { kind: 'saved', tool: toWire(before) };
-      }
-      const place = secretPlace(tenant, request.name, scope_id);
-      // A secret that is set is known to the receiver: nothing is left to rotate.
-      const fresh = secret === undefined ? {} : { ...sealed(secrets, secret, place), ...notRotating };
-      const version = await nextVersion(tx, tenant, request.name, scope_id);
-      const values = { ...fieldsOf(request), ...fresh, version, updated_at: sql<Date>`now()` };
-      const row =
-        before === undefined
-          ? await tx
-              .insertInto('tools')
-              .values({ tenant, name: request.name, scope_id, ...noSecret, ...values })
-              .returning(shown)
-              .executeTakeFirstOrThrow()
-          : await tx
-              .updateTable('tools')
-              .set(values)
-              .where('tenant', '=', tenant)
-              .where('name', '=', request.name)
-              .where('scope_id', '=', scope_id)
-              .returning(shown)
-              .executeTakeFirstOrThrow();
-      const type = before === undefined ? 'tool_created' : 'tool_updated';
-      await recordChange(tx, { tenant, type, actor, tool: request.name, scope_id });
-      return { kind: 'saved', tool: toWire(row) };
+      const key: ToolKey = { tenant, name: request.name, scopeId: request.scope_id ?? 'global' };
+      const before = await lock(tx, key);
+      if (before === undefined && request.auth?.secret === undefined) return { kind: 'secret_needed' };
+      const made =
+        before === undefined ? create(tx, secrets, key, request) : replace(tx, secrets, key, before, request);
+      const { type, after } = await made;
+      if (type !== undefined) await recordChange(tx, { key, type, actor, before, after });
+      return { kind: 'saved', tool: toWire(after) };
     });
   },
 
@@ -136,34 +80,39 @@ export const createTools = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>, 
         type: enabled ? 'tool_enabled' : 'tool_disabled',
         actor,
         tool: name,
-        detail: { scope_id: scopeId },
+        detail: { scope_id: scopeId, before: { enabled: !enabled }, after: { enabled } },
       },
     );
   },
 
-  /** Says whether the tool existed. */
+  /** Says whether there is no such tool any more: one that never was is not deleted. */
   remove(tenant: string, name: string, scopeId: string, actor: string): Promise<boolean> {
-    return changed(
-      writes,
-      sql`delete from tools where tenant = ${tenant} and name = ${name} and scope_id = ${scopeId} returning true as differs`,
-      {
-        tenant,
-        type: 'tool_deleted',
-        actor,
-        tool: name,
-        detail: { scope_id: scopeId },
-      },
-    );
+    return writes.transact(ofTool(tenant, name), async (tx) => {
+      const key = { tenant, name, scopeId };
+      const before = await lock(tx, key);
+      if (before === undefined) return await wasThere(tx, key);
+      await sql`delete from tools where tenant = ${tenant} and name = ${name} and scope_id = ${scopeId}`.execute(tx);
+      await recordChange(tx, { key, type: 'tool_deleted', actor, before, after: undefined });
+      return true;
+    });
   },
 });
 
 /** Counted from 1 for a name and scope, for ever: a tool that was deleted and comes back is not the one that it was. */
-async function nextVersion(tx: Queries, tenant: string, name: string, scopeId: string): Promise<number> {
+async function nextVersion(tx: Queries, { tenant, name, scopeId }: ToolKey): Promise<number> {
   const { rows } = await sql<{ version: number }>`
     insert into tool_versions as v (tenant, name, scope_id, version) values (${tenant}, ${name}, ${scopeId}, 1)
     on conflict (tenant, name, scope_id) do update set version = v.version + 1 returning version
   `.execute(tx);
   return rows[0]?.version ?? 1;
+}
+
+/** Whether there has ever been such a tool. */
+async function wasThere(tx: Queries, { tenant, name, scopeId }: ToolKey): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from tool_versions where tenant = ${tenant} and name = ${name} and scope_id = ${scopeId}
+  `.execute(tx);
+  return rows.length > 0;
 }
 
 /** Of these names, the ones that no tool has in the global scope or the agent's own, in their order. */
@@ -182,73 +131,80 @@ export async function missingTools(
   return rows.map((row) => row.wanted);
 }
 
-const notRotating = { previous_cipher: null, previous_until: null, rotated_at: null, rotated_by: null };
+const kept = [...shown, 'secret_cipher', 'headers_cipher'] as const;
+/** Placeholder for the insert's required columns; a new tool always has a secret. */
+const noSecret: Pick<Stored, 'secret_id' | 'secret_cipher' | 'secret_mask'> = {
+  secret_id: '',
+  secret_cipher: Buffer.alloc(0),
+  secret_mask: '',
+};
 
-/** Placeholder for the insert's required columns; `save` always overwrites them, having asked for the secret first. */
-const noSecret = { secret_id: '', secret_cipher: Buffer.alloc(0), secret_mask: '' };
+type Values = Partial<ReturnType<typeof fieldsOf> & ReturnType<typeof sealedOf>> & {
+  readonly enabled: boolean;
+  readonly version?: number;
+};
 
-const fieldsOf = (request: ToolRequest) => ({
-  url: request.url,
-  timeout_ms: request.timeout_ms ?? defaults.timeout_ms,
-  max_retries: request.max_retries ?? defaults.max_retries,
-  enabled: request.enabled ?? defaults.enabled,
-  description: request.description ?? null,
-  price_micros: request.price_usd === undefined ? null : toMicros(request.price_usd),
-  idempotent: request.idempotent ?? defaults.idempotent,
-  dedup_ttl: request.dedup_ttl ?? defaults.dedup_ttl,
-  status_url: request.status_url ?? null,
-  input_schema: request.input_schema === undefined ? null : JSON.stringify(request.input_schema),
-});
+const insert = (
+  tx: Queries,
+  { tenant, name, scopeId: scope_id }: ToolKey,
+  values: Values & ReturnType<typeof fieldsOf> & typeof noSecret,
+): Promise<Stored> =>
+  tx
+    .insertInto('tools')
+    .values({ tenant, name, scope_id, ...values })
+    .returning(kept)
+    .executeTakeFirstOrThrow();
 
-/** A secret as its row keeps it. */
-export const sealed = (secrets: SecretBox, secret: string, place: string) => ({
-  secret_id: `sec_${randomBytes(12).toString('hex')}`,
-  secret_cipher: secrets.seal(secret, place),
-  secret_mask: `***${secret.slice(-3)}`,
-});
-
-type Stored = Pick<Selectable<Tools>, (typeof shown)[number] | 'secret_cipher'>;
-
-/** Whether saving would change nothing. */
-function isSame(secrets: SecretBox, before: Stored, request: ToolRequest, place: string): boolean {
-  const { input_schema, ...wanted } = fieldsOf(request);
-  const differs = Object.entries(wanted).some(([name, value]) => before[name as keyof typeof wanted] !== value);
-  if (differs || canonicalJson(before.input_schema) !== canonicalJson(request.input_schema ?? null)) return false;
-  const secret = request.auth?.secret;
-  return secret === undefined || secret === opened(secrets, before.secret_cipher, place);
-}
-
-/** What was sealed under another master key cannot be opened, and so is replaced. */
-function opened(secrets: SecretBox, cipher: Buffer, place: string): string | undefined {
-  try {
-    return secrets.open(cipher, place);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Two writers of one tool take turns, also while it does not exist yet. */
-export const lockTool = (tx: Queries, tenant: string, name: string, scope: string) =>
-  sql`select pg_advisory_xact_lock(hashtextextended(${secretPlace(tenant, name, scope)}, 0))`.execute(tx);
-
-async function lock(tx: Queries, tenant: string, name: string, scope: string): Promise<Stored | undefined> {
-  await lockTool(tx, tenant, name, scope);
-  return await tx
-    .selectFrom('tools')
-    .select([...shown, 'secret_cipher'])
+const update = (tx: Queries, { tenant, name, scopeId }: ToolKey, values: Values): Promise<Stored> =>
+  tx
+    .updateTable('tools')
+    .set({ ...values, updated_at: sql<Date>`now()` })
     .where('tenant', '=', tenant)
     .where('name', '=', name)
-    .where('scope_id', '=', scope)
-    .executeTakeFirst();
+    .where('scope_id', '=', scopeId)
+    .returning(kept)
+    .executeTakeFirstOrThrow();
+
+interface Made {
+  /** What it is on the trail; absent where nothing has changed. */
+  readonly type?: Change['type'];
+  readonly after: Stored;
 }
 
-const recordChange = (
+async function create(tx: Queries, secrets: SecretBox, key: ToolKey, request: ToolRequest): Promise<Made> {
+  const values = { ...fieldsOf(request), ...sealedOf(secrets, request, key), enabled: request.enabled ?? true };
+  const after = await insert(tx, key, { ...noSecret, ...values, version: await nextVersion(tx, key) });
+  return { type: 'tool_created', after };
+}
+
+async function replace(
   tx: Queries,
-  change: { tenant: string; type: string; actor: string; tool: string; scope_id: string },
-) => {
-  const { scope_id, ...entry } = change;
-  return appendAudit([{ ...entry, detail: { scope_id } }]).execute(tx);
-};
+  secrets: SecretBox,
+  key: ToolKey,
+  before: Stored,
+  request: ToolRequest,
+): Promise<Made> {
+  const enabled = request.enabled ?? before.enabled;
+  if (!isSame(secrets, before, request, key)) {
+    const changes = { ...fieldsOf(request), ...sealedOf(secrets, request, key), version: await nextVersion(tx, key) };
+    return { type: 'tool_updated', after: await update(tx, key, { ...changes, enabled }) };
+  }
+  if (enabled === before.enabled) return { after: before };
+  return { type: enabled ? 'tool_enabled' : 'tool_disabled', after: await update(tx, key, { enabled }) };
+}
+
+interface Change {
+  readonly key: ToolKey;
+  readonly type: 'tool_created' | 'tool_updated' | 'tool_enabled' | 'tool_disabled' | 'tool_deleted';
+  readonly actor: string;
+  readonly before: Stored | undefined;
+  readonly after: Stored | undefined;
+}
+
+const recordChange = (tx: Queries, { key: { tenant, name, scopeId }, type, actor, before, after }: Change) =>
+  appendAudit([{ tenant, type, actor, tool: name, detail: { scope_id: scopeId, ...changeOf(before, after) } }]).execute(
+    tx,
+  );
 
 async function changed(
   writes: Pools['writes'],

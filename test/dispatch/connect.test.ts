@@ -138,6 +138,7 @@ describe('the guard', () => {
     const changeable = {
       checkUrl: () => ({ ok: true }) as const,
       allowsAddress: (address: string) => asked.push(address) === 1,
+      isListedName: () => false,
     };
     const server = opening(await wireServer((socket) => socket.end(DONE)));
     const sender = senderWith([], { guard: changeable });

@@ -8,6 +8,7 @@ import { type Call, type Considered, judge as judgeFound, spendMicros, type Used
 const judge = (considered: Considered) =>
   judgeFound({
     ...considered,
+    misfit: considered.misfit,
     found: (considered.policy.conditions ?? []).map(({ name }) => ({ name, holds: false })),
   });
 const names = ['a', 'b', 'c', '__proto__', 'constructor'];
@@ -18,7 +19,7 @@ const policies: fc.Arbitrary<Policy> = fc.record(
     blocked_tools: fc.uniqueArray(tool),
     max_actions_per_hour: fc.nat(5),
     max_spend_usd_per_day: fc.integer({ min: 0, max: 5_000 }).map((cents) => cents / 100),
-    max_calls_per_tool: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.nat(3)),
+    max_calls_per_tool: fc.dictionary(fc.constantFrom('a', 'b', 'constructor'), fc.nat(3)),
     pricing_rules: fc.array(fc.record({ tool, price_usd: fc.nat(5) })),
   },
   { requiredKeys: [] },

@@ -23,7 +23,7 @@ const considered = (conditions: Condition[], args: JsonObject = {}): Considered 
 const named = (...expressions: string[]): Condition[] =>
   expressions.map((expression, n) => ({ name: `c${n}`, expression }));
 const ask = (expressions: string[], args: JsonObject = {}, tenant = 'tenant') =>
-  judge.found(tenant, considered(named(...expressions), args));
+  judge.said(tenant, considered(named(...expressions), args)).then(({ found }) => found);
 const many = Array.from({ length: 5_000 }, (_, n) => n);
 /** Long, and far within the deadline on a slow machine too. */
 const some = many.slice(0, 500);
@@ -79,7 +79,9 @@ describe('what a thread says', () => {
       fc.asyncProperty(fc.array(expression, { maxLength: 4 }), args, async (expressions, given) => {
         const conditions = named(...expressions);
         const subject = { args: given, agent: 'agent', tool: 'tool', time, spendUsd: 2.5 };
-        expect(await judge.found('tenant', considered(conditions, given))).toEqual(findings(conditions, subject));
+        expect((await judge.said('tenant', considered(conditions, given))).found).toEqual(
+          findings(conditions, subject),
+        );
       }),
       { numRuns: 200 },
     );
@@ -164,7 +166,7 @@ describe('a deadline', () => {
     const conditions = named('size(args.n) == 0 || args.n.all(x, args.n.all(y, x + y >= 0.0))');
     const calls = Array.from({ length: 45 }, (_, n) => considered(conditions, { n: n === 30 ? many : [] }));
     const found = [];
-    for await (const one of judge.foundEach('tenant', calls)) found.push(one);
+    for await (const one of judge.saidEach('tenant', calls)) found.push(one.found);
     expect(found.map(([one]) => one?.holds)).toEqual(calls.map((_, n) => n !== 30));
   });
 });

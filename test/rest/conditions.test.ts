@@ -146,14 +146,15 @@ describe('a decision explained', () => {
       ['tool_explicitly_blocked', true],
       ['no_policy', true],
       ['tool_not_in_allowed_list', true],
+      ['invalid_arguments', true],
       ['condition_not_met', true],
       ['max_calls_per_tool_exceeded', true],
       ['max_actions_per_hour_exceeded', true],
       ['max_spend_usd_per_day_exceeded', false],
       ['approval_required', true],
     ]);
-    expect(found.checks.at(6).detail).toEqual({ conditions: [{ name: 'small-refunds', holds: true }] });
-    expect(found.checks.at(9).detail).toEqual({ limit: 5, used: 3, spend_usd: 4 });
+    expect(found.checks.at(7).detail).toEqual({ conditions: [{ name: 'small-refunds', holds: true }] });
+    expect(found.checks.at(10).detail).toEqual({ limit: 5, used: 3, spend_usd: 4 });
   });
 
   test('stays as it was made, whatever is changed later', async () => {

@@ -42,7 +42,7 @@ describe('the feed', () => {
     const lines = await feed('?limit=3');
     expect(lines).toMatchObject([
       { type: 'agent_disabled', agent_id: agent, data: { reason: 'enough' } },
-      { type: 'policy_set', agent_id: agent, version: 1, data: { allowed_tools: [tool] } },
+      { type: 'policy_set', agent_id: agent, version: 1, data: { before: null, after: { allowed_tools: [tool] } } },
       { type: 'tool_created', tool },
     ]);
   });

@@ -15,7 +15,8 @@ const from = (agent: string, body: object) => world.rest.post(`/v1/policies/${ag
 test.each(PolicyTemplate.options)('%s is stored as a policy like any other, and names no tool', async (template) => {
   const agent = unique('agent');
   const { status, body } = await from(agent, { agent_id: agent, template, overrides: {} });
-  expect([status, body]).toEqual([200, { agent_id: agent, policy: templates[template], policy_version: 1 }]);
+  const policy = { ...templates[template], ...(template === 'read_only' && { max_actions_per_hour: 0 }) };
+  expect([status, body]).toEqual([200, { agent_id: agent, policy, policy_version: 1 }]);
   expect(toolsNamedIn(body.policy)).toEqual([]);
   expect((await world.rest.get(`/v1/policies/${agent}`)).body).toEqual(body);
 });
@@ -38,14 +39,24 @@ test('a template replaces the policy before it, as its next version', async () =
   expect(body).toEqual({ agent_id: agent, policy: templates.strict, policy_version: 2 });
 });
 
-test('read_only lets free calls through and no paid one', async () => {
-  const tool = await world.tool('lookup', ok());
+test('read_only lets free calls of the tools through that it names, and nothing else', async () => {
+  const [tool, other] = [await world.tool('lookup', ok()), await world.tool('write', ok())];
   const agent = unique('agent');
-  await from(agent, { template: 'read_only' });
+  await from(agent, { template: 'read_only', overrides: { allowed_tools: [tool] } });
   expect((await world.run({ agent_id: agent, tool })).body.decision).toBe('executed');
   const paid = await world.run({ agent_id: agent, tool, args: { n: 2 }, spend_usd: 0.01 });
   expect(paid.body.policy_reason).toBe('max_spend_usd_per_day_exceeded');
+  expect((await world.run({ agent_id: agent, tool: other })).body.policy_reason).toBe('tool_not_in_allowed_list');
 });
+
+test.each([[undefined], [{}], [{ allowed_tools: [] }], [{ allowed_tools: null }], [{ max_actions_per_hour: 500 }]])(
+  'read_only with %j names no tool, and lets nothing through',
+  async (overrides) => {
+    const [agent, tool] = [unique('agent'), await world.tool('lookup', ok())];
+    expect((await from(agent, { template: 'read_only', overrides })).status).toBe(200);
+    expect((await world.run({ agent_id: agent, tool })).body.decision).toBe('blocked');
+  },
+);
 
 test('unknown tools in the overrides are named, and nothing is stored', async () => {
   const agent = unique('agent');

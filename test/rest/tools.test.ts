@@ -58,6 +58,84 @@ describe('a tool', () => {
     expect(renewed.body.created_at).toBe(first.body.created_at);
   });
 
+  test('that was switched off stays so when it is registered again, until that is asked for', async () => {
+    const name = unique('tool');
+    const { body: first } = await save({ name });
+    await world.rest.post(`/v1/tools/${name}/toggle`, { enabled: false });
+    for (const fields of [{}, { description: 'two' }, { enabled: null }, { auth: { ...auth, secret: 'another-one' } }])
+      expect((await save({ name, ...fields })).body.enabled).toBe(false);
+    const { body: before } = await save({ name });
+    const { body: on } = await save({ name, enabled: true });
+    expect([on.enabled, on.version, on.secret_id]).toEqual([true, before.version, before.secret_id]);
+    expect(before.version).toBeGreaterThan(first.version);
+    const [{ type, detail } = {}] = await world.query(
+      'select type, detail from audit where tool = $1 order by id desc limit 1',
+      [name],
+    );
+    expect([type, detail]).toEqual([
+      'tool_enabled',
+      { scope_id: 'global', before: { enabled: false }, after: { enabled: true } },
+    ]);
+  });
+
+  test('that is switched off and registered at the same moments is off in the end', async () => {
+    const name = unique('tool');
+    await save({ name });
+    await Promise.all(
+      Array.from({ length: 20 }, (_, n) =>
+        n === 10
+          ? world.rest.post(`/v1/tools/${name}/toggle`, { enabled: false })
+          : save({ name, description: `the ${n}th` }),
+      ),
+    );
+    expect((await world.rest.get(`/v1/tools/${name}`)).body.enabled).toBe(false);
+  });
+
+  test('has a version that rises with each change, for ever, and its changes are told as they were and are', async () => {
+    const name = unique('tool');
+    const versions = [
+      await save({ name, price_usd: 1 }),
+      await save({ name, price_usd: 1 }),
+      await save({ name, price_usd: 2, auth: undefined, headers: { 'X-Key': 'k' } }),
+      await save({ name, price_usd: 2, auth: undefined, headers: { 'X-Key': 'other' } }),
+    ].map(({ body }) => body.version);
+    await world.rest.delete(`/v1/tools/${name}`);
+    versions.push((await save({ name })).body.version);
+    expect(versions).toEqual([1, 1, 2, 3, 4]);
+    const trail = await world.query('select type, detail from audit where tool = $1 order by id', [name]);
+    expect(trail).toMatchObject([
+      { type: 'tool_created', detail: { before: null, after: { name, price_usd: 1, version: 1 } } },
+      {
+        type: 'tool_updated',
+        detail: {
+          scope_id: 'global',
+          before: { price_usd: 1, headers: [], version: 1 },
+          after: { price_usd: 2, headers: ['X-Key'], version: 2 },
+        },
+      },
+      { type: 'tool_updated', detail: { before: { headers: ['X-Key'], version: 2 }, after: { headers: ['X-Key'] } } },
+      { type: 'tool_deleted', detail: { before: { price_usd: 2, version: 3 }, after: null } },
+      { type: 'tool_created', detail: { after: { version: 4 } } },
+    ]);
+    expect(JSON.stringify(trail)).not.toContain(auth.secret);
+    expect(JSON.stringify(trail)).not.toContain('"k"');
+  });
+
+  test.each([
+    [0.000001, 200],
+    [0.1 + 0.2, 200],
+    [999_999_999.999999, 200],
+    [0, 200],
+    [0.0000004, 422],
+    [1.0000005, 422],
+    [5e-324, 422],
+  ])('may cost %s: %i', async (price_usd, expected) => {
+    const { status, body } = await save({ name: unique('tool'), price_usd });
+    expect(status).toBe(expected);
+    if (status === 200) expect(body.price_usd).toBeCloseTo(price_usd, 9);
+    else expect(body.detail).toMatchObject([{ type: 'multiple_of', loc: ['body', 'price_usd'] }]);
+  });
+
   test('needs a secret when it is new', async () => {
     const { status, body } = await save({ name: unique('tool'), auth: undefined });
     expect([status, body.detail[0]]).toMatchObject([422, { type: 'missing', loc: ['body', 'auth'] }]);
@@ -92,10 +170,12 @@ describe('a tool', () => {
     });
     const gone = [
       await world.rest.get(`/v1/tools/${name}`),
-      await world.rest.delete(`/v1/tools/${name}`),
+      await world.rest.delete(`/v1/tools/${unique('never')}`),
       await world.rest.post(`/v1/tools/${name}/toggle`, { enabled: true }),
     ];
     expect(gone.map(({ status, body }) => [status, body.detail.error])).toEqual(Array(3).fill([404, 'tool_not_found']));
+    const again = await world.rest.delete(`/v1/tools/${name}`);
+    expect([again.status, again.body]).toEqual([200, { ok: true, deleted: name, scope_id: 'global' }]);
     const trail = await world.query('select type from audit where tool = $1 order by id', [name]);
     expect(trail.map(({ type }) => type)).toEqual(['tool_created', 'tool_disabled', 'tool_deleted']);
   });
@@ -120,10 +200,33 @@ describe('a tool', () => {
     { auth: { type: 'basic', secret: 'long-enough' } },
     { auth: { type: 'hmac_sha256', secret: '1234567' } },
     { auth: { type: 'hmac_sha256', secret: 'whsec_not base64' } },
+    ...[
+      { 'X Key': 'v' },
+      { '': 'v' },
+      { 'X-Key': '' },
+      { 'X-Key': 'a\r\nHost: b' },
+      { 'X-Key': ' v' },
+      { 'X-Key': 'é' },
+      { 'X-Key': 5 },
+      { Host: 'elsewhere' },
+      { 'content-length': '5' },
+      { 'Transfer-Encoding': 'chunked' },
+      { 'Idempotency-Key': 'mine' },
+      { 'X-OnceOnly-Fence': '9' },
+      { 'Webhook-Id': 'mine' },
+      { 'X-Key': 'a', 'x-key': 'b' },
+      Object.fromEntries(Array.from({ length: 33 }, (_, n) => [`X-${n}`, 'v'])),
+      { A: 'x'.repeat(4_000), B: 'x'.repeat(4_000), C: 'x'.repeat(1_000) },
+    ].map((headers) => ({ headers })),
   ])('is refused with %j', async (fields) => {
     const { status, body } = await save({ name: unique('tool'), ...fields });
     expect(status).toBe(422);
     expect(body.detail[0].loc[1]).toBe(Object.keys(fields)[0]);
+  });
+
+  test('whose headers are refused does not show them in the refusal', async () => {
+    const { body } = await save({ name: unique('tool'), headers: { 'X-Key': 'a value\nof theirs' } });
+    expect(body.detail).toMatchObject([{ loc: ['body', 'headers', 'X-Key'], input: null }]);
   });
 
   test('of a local receiver may be called where the operator allows it', async () => {

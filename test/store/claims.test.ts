@@ -4,7 +4,7 @@ import { createClaims } from '../../src/store/claims.ts';
 import type { Database } from '../../src/store/database.ts';
 import { openPools, type Pools } from '../../src/store/pools.ts';
 import { createSecretBox } from '../../src/store/secret-box.ts';
-import { secretPlace } from '../../src/store/tools.ts';
+import { secretPlace } from '../../src/store/tool-row.ts';
 import { freshEnvironment } from '../stack/environment.ts';
 
 /** The last gate before a byte leaves, by itself: what REST cannot show is who may claim again. */

@@ -24,6 +24,7 @@ const item = {
   status: 'executed',
   agent_id,
   tool,
+  tool_version: 1,
   args_hash,
   decision: 'executed',
   policy_reason: 'ok',

@@ -76,7 +76,7 @@ export const policies: OperationExamples = {
     id: 'savePolicy',
     description:
       'What an agent may do, and how much of it: hours and days are those of UTC, money is US dollars. What is left out limits nothing, a limit of 0 allows nothing. ' +
-      'Each change is a version of its own, which decisions name. A condition that cannot be compiled is a 422 with its line and column.',
+      'Each change is a version of its own, which decisions name. With `If-Match: "3"` it follows that version or is a 412. What is no part of a policy is named in `ignored_fields`. A condition that cannot be compiled is a 422 with its line and column.',
     parameters: { agent_id },
     body: {
       limits: { summary: 'Limits on calls and money', value: limits },
@@ -90,7 +90,8 @@ export const policies: OperationExamples = {
   },
   'post /v1/policies/:agent_id/from-template': {
     id: 'savePolicyFromTemplate',
-    description: 'Each field of `overrides` takes the place of the template’s own.',
+    description:
+      'Each field of `overrides` takes the place of the template’s own. `read_only` allows the tools that its `allowed_tools` name, and none where they name none. `If-Match` as with a policy.',
     parameters: { agent_id },
     body: {
       simple: { summary: 'As it is', value: { template: 'moderate' } },

@@ -9,6 +9,7 @@ export const extras: Partial<Record<RefusalCode, Readonly<Record<string, unknown
   lease_not_active: { key },
   run_not_found: { run_id },
   policy_not_found: { agent_id },
+  version_mismatch: { version: 4 },
   unknown_tools: { tools: ['stripe.refund'] },
   action_not_in_doubt: { status: 'executed' },
   approval_decided: { status: 'approved' },

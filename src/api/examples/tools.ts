@@ -6,6 +6,7 @@ const scope_id = 'global';
 const secret = 'a-long-shared-secret';
 const url = 'https://tools.example.com/charge';
 const parameters = { name, scope_id };
+const input_schema = { type: 'object', properties: { usd: { type: 'number' } }, required: ['usd'] };
 
 const registered = {
   name,
@@ -20,7 +21,8 @@ const registered = {
   idempotent: false,
   dedup_ttl: 3600,
   status_url: 'https://tools.example.com/charge/status',
-  input_schema: null,
+  input_schema,
+  headers: ['Authorization'],
   has_secret: true,
   secret_id: 'sec_0123456789abcdef01234567',
   secret_mask: '***ret',
@@ -34,7 +36,7 @@ export const tools: OperationExamples = {
     id: 'saveTool',
     description:
       'A tool is an HTTPS address that is called with POST, signed with the secret. It is known by its name within its scope: `global`, or `agent:` and an agent id for that agent alone. ' +
-      'Saving it again replaces it; without `auth` it keeps its secret. A tool that is not `idempotent` is never called twice where the first call may have arrived. An address in a private network is a 422 of the type `target_refused`, unless the operator allows it.',
+      'Saving it again replaces it; what is absent of secret, `headers` and `enabled` stays as it is. Arguments have to fit `input_schema` (JSON Schema 2020-12), else the call is blocked as `invalid_arguments`. `headers` go with every call and are kept as the secret is: their values are never shown. A tool that is not `idempotent` is never called twice where the first call may have arrived. An address in a private network is a 422 of the type `target_refused`, unless the operator allows it.',
     body: {
       simple: { summary: 'With what is needed', value: { name, url, auth: { type: 'hmac_sha256', secret } } },
       full: {
@@ -51,6 +53,8 @@ export const tools: OperationExamples = {
           idempotent: false,
           dedup_ttl: 3600,
           status_url: 'https://tools.example.com/charge/status',
+          input_schema,
+          headers: { Authorization: 'Bearer of-the-gateway' },
         },
       },
       own: {
@@ -107,6 +111,7 @@ export const tools: OperationExamples = {
   },
   'delete /v1/tools/:name': {
     id: 'deleteTool',
+    description: 'Deleting it again changes nothing; a name that was never registered is a 404.',
     parameters,
     answers: { 200: single('Deleted', { ok: true, deleted: name, scope_id }) },
   },

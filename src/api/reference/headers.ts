@@ -16,6 +16,10 @@ export const retryAfter: AnswerHeaders = {
   'Retry-After': { description: 'Seconds to wait', schema: { type: 'integer' }, example: 1 },
 };
 
+const etag: AnswerHeaders = {
+  ETag: { description: 'The version, as `If-Match` takes it', schema: { type: 'string' }, example: '"3"' },
+};
+
 const ofAnswers: Readonly<Record<string, AnswerHeaders>> = {
   'post /v1/check-lock': {
     'X-OnceOnly-Status': {
@@ -31,6 +35,9 @@ const ofAnswers: Readonly<Record<string, AnswerHeaders>> = {
       example: '1795512600000000.apr_0199a4c27f3e7b8d9c1d2e3f4a5b6c7d',
     },
   },
+  'post /v1/policies/:agent_id': etag,
+  'post /v1/policies/:agent_id/from-template': etag,
+  'get /v1/policies/:agent_id': etag,
   'get /v1/usage/all': {
     'X-OnceOnly-Plan': { description: 'The plan', schema: { type: 'string' }, example: 'self_hosted' },
     'X-OnceOnly-Month': {

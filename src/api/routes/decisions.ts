@@ -3,7 +3,7 @@ import { AgentId, text } from '../../contracts/common.ts';
 import { Explanation, SimulateRequest, Simulation } from '../../contracts/decision.ts';
 import { Refusal } from '../../contracts/errors.ts';
 import { mayActFor } from '../bound.ts';
-import { checkConditions } from '../conditions.ts';
+import { checkConditions } from '../checked.ts';
 import { route } from '../route.ts';
 import { watching } from '../scope.ts';
 

@@ -1,11 +1,20 @@
 import { z } from 'zod';
 import { AgentId } from '../../contracts/common.ts';
 import { Refusal } from '../../contracts/errors.ts';
-import { ListedPolicy, type Policy, PolicyAnswer, PolicyRequest, TemplateRequest } from '../../contracts/policy.ts';
+import {
+  ListedPolicy,
+  Policy,
+  PolicyAnswer,
+  PolicyRequest,
+  SavedPolicyAnswer,
+  TemplateRequest,
+} from '../../contracts/policy.ts';
+import { ignoredOf } from '../../domain/ignored.ts';
 import { policyFrom } from '../../domain/templates.ts';
-import { checkConditions } from '../conditions.ts';
+import { checkConditions } from '../checked.ts';
 import type { ApiDeps } from '../deps.ts';
-import { type RouteInput, route } from '../route.ts';
+import { ifMatchOf } from '../if-match.ts';
+import { Reply, type RouteInput, route } from '../route.ts';
 import { operating, watching } from '../scope.ts';
 import { ValidationError } from '../validation.ts';
 
@@ -21,12 +30,13 @@ const save = route({
   bound: 'own',
   params: ByAgent,
   body: PolicyRequest,
-  answer: PolicyAnswer,
-  refusals: ['unknown_tools'],
+  answer: SavedPolicyAnswer,
+  refusals: ['unknown_tools', 'version_mismatch'],
   handle: async (input, deps) => {
-    const { agent_id, ...policy } = input.body;
-    await checkConditions(deps.judge, input.tenant, policy.conditions, []);
-    return store(input, agent_id, policy, deps);
+    const { agent_id, ...asked } = input.body;
+    await checkConditions(deps.judge, input.tenant, asked.conditions, []);
+    const policy = Policy.parse(asked);
+    return store(input, agent_id, policy, ignoredOf(asked, policy), deps);
   },
 });
 
@@ -39,12 +49,14 @@ const fromTemplate = route({
   bound: 'own',
   params: ByAgent,
   body: TemplateRequest,
-  answer: PolicyAnswer,
-  refusals: ['unknown_tools'],
+  answer: SavedPolicyAnswer,
+  refusals: ['unknown_tools', 'version_mismatch'],
   handle: async (input, deps) => {
-    const { template, overrides = {}, agent_id } = input.body;
-    await checkConditions(deps.judge, input.tenant, overrides.conditions, ['overrides']);
-    return store(input, agent_id, policyFrom(template, overrides), deps);
+    const { template, overrides: asked = {}, agent_id, ...unknown } = input.body;
+    await checkConditions(deps.judge, input.tenant, asked.conditions, ['overrides']);
+    const overrides = Policy.parse(asked);
+    const ignored = [...Object.keys(unknown), ...ignoredOf(asked, overrides, ['overrides'])];
+    return store(input, agent_id, policyFrom(template, overrides), ignored, deps);
   },
 });
 
@@ -72,24 +84,32 @@ const get = route({
   handle: async ({ tenant, params }, { stores }) => {
     const policy = await stores.policies.get(tenant, params.agent_id);
     if (policy === undefined) throw new Refusal('policy_not_found', { agent_id: params.agent_id });
-    return policy;
+    return tagged(policy);
   },
 });
 
 export const policies = [save, fromTemplate, list, get];
 
+/** Its version is what `If-Match` compares. */
+const tagged = <Answer extends PolicyAnswer>(answer: Answer): Reply<Answer> =>
+  new Reply(answer, { headers: { ETag: `"${answer.policy_version}"` } });
+
+type Input = Pick<RouteInput<typeof ByAgent, undefined, undefined>, 'tenant' | 'actor' | 'params' | 'header'>;
+
 /** Clients name the agent in the body too; it has to be the one in the path. */
 async function store(
-  { tenant, actor, params }: Pick<RouteInput<typeof ByAgent, undefined, undefined>, 'tenant' | 'actor' | 'params'>,
+  { tenant, actor, params, header }: Input,
   named: string | undefined,
   policy: Policy,
+  ignored: readonly string[],
   { stores }: ApiDeps,
-): Promise<PolicyAnswer> {
+): Promise<Reply<SavedPolicyAnswer>> {
   if (named !== undefined && named !== params.agent_id) {
     const msg = 'agent_id should be the one in the path';
     throw new ValidationError([{ type: 'value_error', loc: ['body', 'agent_id'], msg, input: named }]);
   }
-  const saved = await stores.policies.save(tenant, params.agent_id, policy, actor);
+  const saved = await stores.policies.save(tenant, params.agent_id, policy, actor, ifMatchOf(header('If-Match')));
   if (saved.kind === 'unknown_tools') throw new Refusal('unknown_tools', { tools: saved.tools });
-  return saved.answer;
+  if (saved.kind === 'version_mismatch') throw new Refusal('version_mismatch', { version: saved.version });
+  return tagged({ ...saved.answer, ...(ignored.length > 0 && { ignored_fields: [...ignored] }) });
 }

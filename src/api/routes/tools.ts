@@ -13,6 +13,7 @@ import {
 } from '../../contracts/tool.ts';
 import type { TargetGuard } from '../../dispatch/guard.ts';
 import { onlyOwnScope, scopesOf } from '../bound.ts';
+import { checkSchema } from '../checked.ts';
 import { Reply, route } from '../route.ts';
 import { following, operating } from '../scope.ts';
 import { ValidationError } from '../validation.ts';
@@ -32,10 +33,11 @@ const save = route({
   bound: 'own',
   body: ToolRequest,
   answer: Tool,
-  handle: async ({ tenant, actor, agents, body }, { stores, guard }) => {
+  handle: async ({ tenant, actor, agents, body }, { stores, guard, judge }) => {
     onlyOwnScope(agents, body.scope_id ?? 'global');
     mayBeCalled(guard, 'url', body.url);
     mayBeCalled(guard, 'status_url', body.status_url);
+    await checkSchema(judge, tenant, body.input_schema);
     const saved = await stores.tools.save(tenant, body, actor);
     if (saved.kind === 'saved') return saved.tool;
     const loc = body.auth === undefined ? ['body', 'auth'] : ['body', 'auth', 'secret'];

@@ -1,5 +1,6 @@
-import { type CelFunc, CelScalar, celMethod, objectType } from '@bufbuild/cel';
-import { type Timestamp, TimestampSchema, timestampDate } from '@bufbuild/protobuf/wkt';
+import { type CelFunc, CelScalar, celFunc, celMethod, objectType } from '@bufbuild/cel';
+import { create } from '@bufbuild/protobuf';
+import { type Timestamp, TimestampSchema } from '@bufbuild/protobuf/wkt';
 import { LRUCache } from 'lru-cache';
 
 const MAX_ZONES = 64;
@@ -13,7 +14,9 @@ function zoneOf(name: string): Intl.DateTimeFormat {
   if (known !== undefined) return known;
   const format = new Intl.DateTimeFormat('en-US', {
     timeZone: name,
+    // Never with `hour12`: together they say hour 24 at midnight, a day late (docs/adr/0028).
     hourCycle: 'h23',
+    era: 'short',
     year: 'numeric',
     month: 'numeric',
     day: 'numeric',
@@ -25,7 +28,11 @@ function zoneOf(name: string): Intl.DateTimeFormat {
   return format;
 }
 
-const OFFSET = /^(?<sign>[+-]?)(?<hours>\d\d):(?<minutes>\d\d)$/;
+const OFFSET = /^(?<sign>[+-]?)(?<hours>[01]\d|2[0-3]):(?<minutes>[0-5]\d)$/;
+
+/** The millisecond in which a moment lies. The library rounds to the nearest, which may be the next day's. */
+const millisecondOf = ({ seconds, nanos }: Timestamp): Date =>
+  new Date(Number(seconds) * 1_000 + Math.floor(nanos / 1_000_000));
 
 /** A moment whose fields in UTC are those of the zone: UTC, a fixed offset, or an IANA name (CEL, "Timezones"). */
 function inZone(moment: Date, zone: string | undefined): Date {
@@ -36,8 +43,13 @@ function inZone(moment: Date, zone: string | undefined): Date {
     return new Date(moment.getTime() + (offset.sign === '-' ? -minutes : minutes) * 60_000);
   }
   const fields: Partial<Record<Intl.DateTimeFormatPartTypes, number>> = {};
-  for (const { type, value } of zoneOf(zone).formatToParts(moment)) fields[type] = Number(value);
-  const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = fields;
+  let isBeforeChrist = false;
+  for (const { type, value } of zoneOf(zone).formatToParts(moment)) {
+    if (type === 'era') isBeforeChrist = value.startsWith('B');
+    else fields[type] = Number(value);
+  }
+  const { month = 1, day = 1, hour = 0, minute = 0, second = 0 } = fields;
+  const year = isBeforeChrist ? 1 - (fields.year ?? 1) : (fields.year ?? 1);
   const local = new Date(Date.UTC(2000, month - 1, day, hour, minute, second, moment.getUTCMilliseconds()));
   local.setUTCFullYear(year, month - 1, day);
   return local;
@@ -65,10 +77,22 @@ const parts: ReadonlyArray<readonly [string, (local: Date) => number]> = [
 const { INT, STRING } = CelScalar;
 const TIMESTAMP = objectType(TimestampSchema);
 
+/** What a timestamp may be: the years 1 to 9999 (google/protobuf/timestamp.proto). */
+const [FIRST_SECOND, LAST_SECOND] = [-62_135_596_800n, 253_402_300_799n];
+
 /** The parts of a moment. The library's own form makes a new format for each, and reads it in the zone of the server. */
-export const timeFunctions: CelFunc[] = parts.flatMap(([name, part]): CelFunc[] => {
+const partFunctions = parts.flatMap(([name, part]): CelFunc[] => {
   function of(this: { readonly message: Timestamp }, zone?: string): bigint {
-    return BigInt(part(inZone(timestampDate(this.message), zone)));
+    return BigInt(part(inZone(millisecondOf(this.message), zone)));
   }
   return [celMethod(name, TIMESTAMP, [], INT, of), celMethod(name, TIMESTAMP, [STRING], INT, of)];
 });
+
+export const timeFunctions: CelFunc[] = [
+  ...partFunctions,
+  // Seconds, as CEL has it and `int` gives them back; the library takes milliseconds.
+  celFunc('timestamp', [INT], TIMESTAMP, (seconds) => {
+    if (seconds < FIRST_SECOND || seconds > LAST_SECOND) throw new Error('timestamp out of range');
+    return create(TimestampSchema, { seconds });
+  }),
+];

@@ -66,6 +66,7 @@ export function notYet(promised: AcceptedAction, link: (workflowId: string) => s
       : ({ status: 'failed', decision: 'failed', policy_reason: 'tool_error' } as const)),
     agent_id: promised.agentId,
     tool: promised.tool,
+    tool_version: null,
     args_hash: promised.argsHash,
     fence: null,
     attempts: [],

@@ -1,3 +1,4 @@
+import type { JsonObject } from '../contracts/common.ts';
 import type { Condition } from '../contracts/policy.ts';
 import type { Judge } from '../judge/judge.ts';
 import { echo, type Invalid, ValidationError } from './validation.ts';
@@ -25,4 +26,21 @@ export async function checkConditions(
     invalid.push({ type, loc: place, msg, input: echo(expression), ctx: { ...position } });
   }
   if (invalid.length > 0) throw new ValidationError(invalid);
+}
+
+/**
+ * Compiles the schema of a tool that is to be stored, in its tenant's turn.
+ *
+ * @throws {ValidationError} naming the place of the first fault.
+ * @throws {Refusal} `unavailable` where too much of the tenant waits to be judged.
+ */
+export async function checkSchema(
+  judge: Pick<Judge, 'schemaFault'>,
+  tenant: string,
+  schema: JsonObject | undefined,
+): Promise<void> {
+  const fault = schema && (await judge.schemaFault(tenant, schema));
+  if (fault === undefined) return;
+  const loc = ['body', 'input_schema', ...fault.place];
+  throw new ValidationError([{ type: 'json_schema', loc, msg: fault.message, input: null }]);
 }
