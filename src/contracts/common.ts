@@ -1,10 +1,10 @@
 import { z } from 'zod';
+import { MAX_DEPTH } from './depth.ts';
 import { DEFAULT_TENANT } from './tenant.ts';
 
-/** JSON deeper than this is refused: later stages (canonical form, payload conversion) walk it by recursion. */
-export const MAX_DEPTH = 100;
-
 const CONTROL_NUL = '\u0000';
+
+const isKeptText = (value: string): boolean => value.isWellFormed() && !value.includes(CONTROL_NUL);
 
 const codePoints = (text: string): number => {
   let count = 0;
@@ -16,7 +16,7 @@ const codePoints = (text: string): number => {
 export const text = (max: number, min = 1) =>
   z
     .string()
-    .refine((value) => value.isWellFormed() && !value.includes(CONTROL_NUL), {
+    .refine(isKeptText, {
       error: 'String should be well-formed Unicode without NUL',
       params: { type: 'string_unicode' },
       abort: true,
@@ -50,22 +50,22 @@ function orNull({ jsonSchema, io }: { jsonSchema: { [name: string]: unknown }; i
 }
 
 function keepable(value: unknown, depth: number): boolean {
-  if (typeof value === 'string') return value.isWellFormed();
+  if (typeof value === 'string') return isKeptText(value);
   // An integer above 2^53 has already lost digits in parsing: two different calls would look the same.
-  if (typeof value === 'number') return !Number.isInteger(value) || Number.isSafeInteger(value);
+  if (typeof value === 'number') return Number.isFinite(value) && Math.abs(value) <= Number.MAX_SAFE_INTEGER;
   if (typeof value !== 'object' || value === null) return true;
   if (depth >= MAX_DEPTH) return false;
   if (Array.isArray(value)) return value.every((item) => keepable(item, depth + 1));
-  return Object.entries(value).every(([name, item]) => name.isWellFormed() && keepable(item, depth + 1));
+  return Object.entries(value).every(([name, item]) => isKeptText(name) && keepable(item, depth + 1));
 }
 
 export type JsonObject = { [key: string]: unknown };
 
-/** Any JSON object that can be kept exactly: well-formed text, integers within ±2^53, at most {@link MAX_DEPTH} deep. */
+/** Any JSON object that can be kept exactly: well-formed text without NUL, numbers within ±2^53, at most {@link MAX_DEPTH} deep. */
 export const JsonObject = z
   .record(z.string(), z.unknown())
   .refine((value) => keepable(value, 0), {
-    error: `Object should hold well-formed text, integers within 2^53 and at most ${MAX_DEPTH} levels`,
+    error: `Object should hold well-formed text without NUL, numbers within 2^53 and at most ${MAX_DEPTH} levels`,
     params: { type: 'json_unkeepable' },
     abort: true,
   })
