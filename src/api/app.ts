@@ -84,6 +84,7 @@ const answerWith =
         query,
         body,
         header: (name) => request.get(name),
+        sent: (name) => request.headersDistinct[name.toLowerCase()] ?? [],
         signal: hungUp.signal,
       },
       deps,

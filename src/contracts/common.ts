@@ -99,8 +99,11 @@ export const Owner = text(128).meta({ example: 'worker-7' });
 /** Seconds. Above the plan's maximum it is clamped, 1 to 9 is raised to 10, 0, negative or fractional is refused. */
 export const Ttl = z.int().min(1).meta({ description: 'Seconds', example: 3600 });
 
+/** What metadata may say of its own; a client that has no field for an owner names it here. */
+export const ownerInMetadata = { onceonly_owner: optional(Owner) };
+
 /** Free data about a lock or a lease, at most 2,048 bytes as JSON. */
-export const Metadata = boundedObject(2048);
+export const Metadata = boundedObject(2048).pipe(z.looseObject(ownerInMetadata)).meta({ id: 'Metadata' });
 
 /** Tenants are named in workflow IDs, hence the narrow alphabet (contract, section 13). */
 export const TenantId = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,39}$/);
