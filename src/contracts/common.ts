@@ -32,6 +32,14 @@ export const text = (max: number, min = 1) =>
     })
     .meta({ minLength: min, maxLength: max, pattern: '^[^\\u0000]*$' });
 
+/** Text that is cut after `max` characters, and loses what cannot be kept: what has to be done does not fail for its comment. */
+export const cutText = (max: number, min = 0) =>
+  z
+    .string()
+    .min(min)
+    .transform((value) => Array.from(value.toWellFormed().replaceAll(CONTROL_NUL, '')).slice(0, max).join(''))
+    .meta({ type: 'string', minLength: min, description: `Cut after ${max} characters` });
+
 /** An optional field of a request: absent and `null` are the same (contract, section 1). */
 export const optional = <S extends z.ZodType>(schema: S) =>
   z

@@ -312,6 +312,7 @@ const event = (moment: object, headersOf: () => Record<string, string>): Case =>
 
 const account: Case[] = [
   { ...event({ ts: 1_800_000_000 }, () => ({})), what: 'with its ts' },
+  { ...event({}, () => ({})), what: 'without one, within a minute' },
   { ...event({}, () => ({ 'idempotency-key': unique('event') })), what: 'with an Idempotency-Key' },
   {
     route: '/v1/me/notifications',
