@@ -11,7 +11,7 @@ import type { Judge } from '../src/judge/judge.ts';
 import type { Metrics } from '../src/metrics/metrics.ts';
 import type { Admitted, createAdmissions, NewAction } from '../src/store/admissions.ts';
 import type { OfRun } from '../src/store/facts.ts';
-import { faultsOf } from './faults.ts';
+import { parseInput } from './faults.ts';
 import { isToBeRepeated } from './tries.ts';
 
 /** What its workflow is to an action. */
@@ -176,8 +176,8 @@ const callOf = ({ tenant }: DescribedAction, { tool }: Facts): Admission => ({
 /** The action that is asked for, or what is wrong with the asking: a workflow may be started by anybody, in any way. */
 function describe(request: unknown, identity: ActionIdentity): DescribedAction | Refused {
   const invalid = (message: string): Refused => ({ kind: 'refused', code: 'validation_error', message });
-  const { data, error } = ActionRequest.safeParse(request);
-  if (error !== undefined) return invalid(faultsOf(error));
+  const { data, error } = parseInput(ActionRequest, request);
+  if (error !== undefined) return invalid(error);
   const { run_id: named, ...args } = data.args ?? {};
   const { tenant, agent_id: agentId, tool, of_run: place } = data;
   if (!mayBeAction(identity.workflowId, tenant, { agent_id: agentId, tool, args, of_run: place })) {

@@ -14,7 +14,7 @@ import type { createAdmissions } from '../src/store/admissions.ts';
 import type { createLeases, Opened } from '../src/store/leases.ts';
 import type { createRunEndings, FinishedRun, MadeAction } from '../src/store/run-endings.ts';
 import type { createUsage } from '../src/store/usage.ts';
-import { faultsOf } from './faults.ts';
+import { parseInput } from './faults.ts';
 import {
   type Invalid,
   invalid,
@@ -111,8 +111,8 @@ export function createAgentRunActivities({ admissions, judge, leases, runEndings
   return {
     /** Acquires the key for a run, or finds that it is held or finished. */
     async openRun(input: unknown, minding: MindingRun): Promise<OpenedRun | Invalid | NotThere> {
-      const { data, error } = AgentRunInput.safeParse(input);
-      if (error !== undefined) return invalid(faultsOf(error));
+      const { data, error } = parseInput(AgentRunInput, input);
+      if (error !== undefined) return invalid(error);
       const run = { runId: data.run_id ?? data.key, agentId: data.agent_id ?? null };
       const opened = data.by_row ? await writtenRow(leases, data, minding) : await acquire(data, run, minding);
       if (!('lease' in opened)) return opened;

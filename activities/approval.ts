@@ -3,7 +3,7 @@ import { type Approval, ApprovalCall } from '../src/contracts/approval.ts';
 import { answerOf } from '../src/domain/action.ts';
 import type { ApprovalVerdict, createApprovals } from '../src/store/approvals.ts';
 import type { Telling } from './admission.ts';
-import { faultsOf } from './faults.ts';
+import { parseInput } from './faults.ts';
 
 export interface ApprovalDeps {
   readonly approvals: ReturnType<typeof createApprovals>;
@@ -46,8 +46,8 @@ export function createApprovalActivities({ approvals, outcomes }: ApprovalDeps) 
   return {
     /** Approves or denies, once; a denial ends the action. */
     async decideApproval(waiting: Waiting, status: 'approved' | 'denied', said: unknown): Promise<Decided> {
-      const { data, error } = ApprovalCall.safeParse(said);
-      if (error !== undefined) return { kind: 'refused', code: 'validation_error', message: faultsOf(error) };
+      const { data, error } = parseInput(ApprovalCall, said);
+      if (error !== undefined) return { kind: 'refused', code: 'validation_error', message: error };
       const { actor: claimedActor, reason = null } = data;
       return await decide(waiting, { status, actor: NATIVE_ACTOR, claimedActor, reason });
     },

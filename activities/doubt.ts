@@ -9,7 +9,7 @@ import type { createActions } from '../src/store/actions.ts';
 import type { createClaims } from '../src/store/claims.ts';
 import type { createSettlements, Settled } from '../src/store/settlements.ts';
 import type { Telling } from './admission.ts';
-import { faultsOf } from './faults.ts';
+import { parseInput } from './faults.ts';
 import { headersOf } from './tool-request.ts';
 import { windowSeconds } from './window.ts';
 
@@ -96,8 +96,8 @@ export function createDoubtActivities({ claims, settlements, actions, sender, ou
   return {
     /** Settles an action in doubt as someone has said; an action that has ended stays as it is. */
     async resolveAction(inDoubt: InDoubt, said: unknown): Promise<Resolved> {
-      const { data, error } = Resolution.safeParse(said);
-      if (error !== undefined) return { kind: 'refused', code: 'validation_error', message: faultsOf(error) };
+      const { data, error } = parseInput(Resolution, said);
+      if (error !== undefined) return { kind: 'refused', code: 'validation_error', message: error };
       const action = await find(inDoubt);
       if (action.status !== 'in_doubt') return { kind: 'refused', code: 'action_not_in_doubt', message: action.status };
       const end = await resolve(inDoubt, action, data);

@@ -3,7 +3,7 @@ import { acquiredLease, endedLease, type LeaseRecord, polledLease } from '../src
 import { grantedTtl, selfHosted } from '../src/domain/plan.ts';
 import type { createLeases, LeaseChange, Opened } from '../src/store/leases.ts';
 import type { createUsage } from '../src/store/usage.ts';
-import { faultsOf } from './faults.ts';
+import { parseInput } from './faults.ts';
 
 /** What the lease workflow knows of the lease it stands for. */
 export interface HeldLease {
@@ -110,8 +110,8 @@ export function createLeaseActivities({ leases, usage }: LeaseDeps) {
      * what is there.
      */
     async openLease(input: unknown, run: MindingRun): Promise<OpenedLease | Invalid | NotThere> {
-      const { data, error } = LeaseInput.safeParse(input);
-      if (error !== undefined) return invalid(faultsOf(error));
+      const { data, error } = parseInput(LeaseInput, input);
+      if (error !== undefined) return invalid(error);
       const { tenant, key } = data;
       if (data.by_row) {
         const found = await writtenRow(leases, data, run);
@@ -135,8 +135,8 @@ export function createLeaseActivities({ leases, usage }: LeaseDeps) {
 
     /** Gives the holder more time; the answer is how long the lease now has. */
     async extendLease({ tenant, key }: LeaseKey, call: unknown): Promise<Changed<HeldLease & { ttl: number }>> {
-      const { data, error } = leaseCalls.extend.safeParse({ ...Object(call), key });
-      if (error !== undefined) return invalid(faultsOf(error));
+      const { data, error } = parseInput(leaseCalls.extend, { ...Object(call), key });
+      if (error !== undefined) return invalid(error);
       const ttl = data.ttl === undefined ? null : grantedTtl(data.ttl, selfHosted);
       const change = await leases.extend(tenant, handleOf(data), ttl);
       if (change.kind !== 'changed') return change;
@@ -150,8 +150,8 @@ export function createLeaseActivities({ leases, usage }: LeaseDeps) {
       how: keyof typeof endings,
       call: unknown,
     ): Promise<Changed<LeaseState>> {
-      const { data, error } = endings[how].safeParse({ ...Object(call), key });
-      if (error !== undefined) return invalid(faultsOf(error));
+      const { data, error } = parseInput(endings[how], { ...Object(call), key });
+      if (error !== undefined) return invalid(error);
       const { held, ending } = data;
       const change = await leases.finish(tenant, held, ending);
       return change.kind === 'changed' ? { kind: 'changed', answer: endedLease(change.lease) } : change;

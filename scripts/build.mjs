@@ -12,6 +12,7 @@ execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root, 
 await mkdir(`${root}/dist`, { recursive: true });
 const { code } = await bundleWorkflowCode({
   workflowsPath: `${root}/dist/workflows/index.js`,
+  payloadConverterPath: `${root}/dist/workflows/payload-converter.js`,
   logger: new DefaultLogger('WARN'),
 });
 await writeFile(`${root}/dist/workflow-bundle.js`, code);

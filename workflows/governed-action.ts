@@ -67,6 +67,8 @@ function follow(request: ActionRequest): Course {
     course.changed = true;
   });
   setHandler(tellMe, (run) => {
+    // Nobody can be told who cannot be read.
+    if (typeof run?.workflowId !== 'string' || typeof run.runId !== 'string') return;
     const isKnown = course.listeners.some(({ workflowId }) => workflowId === run.workflowId);
     if (!isKnown) course.listeners.push(run);
   });

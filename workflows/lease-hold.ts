@@ -10,6 +10,7 @@ import type {
   OpenedLease,
 } from '../activities/lease.ts';
 import type { ExtendAnswer, Lease, LeaseCall, LeaseState } from '../src/contracts/lease.ts';
+import { whyUnreadable } from '../src/contracts/unreadable.ts';
 import { refusal } from './refusal.ts';
 import { rowChanged, startedInVain } from './status.ts';
 import { extendLease, finishLease } from './steps.ts';
@@ -76,6 +77,8 @@ export function holdLease({ tenant, key }: LeaseKey, { granted: alreadyGranted, 
   });
   setHandler(acquireUpdate, async (caller) => {
     updates += 1;
+    const unreadable = whyUnreadable(caller);
+    if (unreadable !== undefined) throw refusal('validation_error', unreadable);
     // An end may have reached the row and not this history: it was made past us, or a worker died in between.
     if (granted) await look();
     // A lease whose time has passed is being closed; its row decides, so the answer waits for that.

@@ -10,6 +10,7 @@ import { answerErrors, detailOf } from './errors.ts';
 import { limitKeys } from './limit.ts';
 import { measure } from './measure.ts';
 import { probes } from './probes.ts';
+import { readQuery } from './query.ts';
 import { reference } from './reference.ts';
 import { Reply, type Route, Streamed } from './route.ts';
 import { routes } from './routes/index.ts';
@@ -27,7 +28,7 @@ export function createApp(deps: ApiDeps): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   app.enable('case sensitive routing');
-  app.set('query parser', 'simple');
+  app.set('query parser', readQuery);
   app.set('trust proxy', deps.config.TRUST_PROXY);
   app.use(measure(deps.metrics));
   app.use(requestId);
@@ -83,6 +84,7 @@ const answerWith =
       query,
       body,
       header: (name: string) => request.get(name),
+      sent: (name: string) => request.headersDistinct[name.toLowerCase()] ?? [],
       signal: hungUp.signal,
     };
     const answer = await onBehalfOf(principal.tenant, () => route.handle(asked, deps));

@@ -5,6 +5,7 @@ import type { Agents } from '../domain/agents.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { Principal } from '../store/keys.ts';
 import type { ApiDeps } from './deps.ts';
+import type { SentHeaders } from './key-headers.ts';
 
 type Method = 'get' | 'post' | 'patch' | 'delete';
 type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;
@@ -34,6 +35,8 @@ export interface RouteInput<P, Q, B> {
   readonly body: Parsed<B>;
   /** A header of the request, or undefined. */
   header(name: string): string | undefined;
+  /** Each time it was sent, one by one: for what may be there once only. */
+  readonly sent: SentHeaders;
   /** Aborted when the client has hung up: for what is only waiting. */
   readonly signal: AbortSignal;
 }

@@ -27,20 +27,28 @@ const MAX_ECHO = 200;
 /** Whether nothing at all is a value of the schema too: a body that may be left out. */
 export const isOptional = (schema: z.ZodType): boolean => schema.safeParse(undefined).success;
 
-export type Place = 'body' | 'query' | 'path';
+export type Place = 'body' | 'query' | 'path' | 'header';
 
 /**
- * Parses one part of a request.
+ * Parses one part of a request, or what stands at `path` within it.
  *
  * @throws {ValidationError} naming every fault, with its place.
  */
-export function parsePart<S extends z.ZodType>(schema: S, value: unknown, place: Place): z.output<S> {
+export function parsePart<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+  place: Place,
+  ...path: readonly string[]
+): z.output<S> {
   if (value === undefined && place === 'body' && !isOptional(schema)) {
     throw new ValidationError([{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new ValidationError(parsed.error.issues.flatMap(meant).map((issue) => toInvalid(issue, value, place)));
+  const invalid = parsed.error.issues.flatMap(meant).map((issue) => toInvalid(issue, value, place));
+  throw new ValidationError(
+    invalid.map(({ loc: [, ...inner], ...rest }) => ({ ...rest, loc: [place, ...path, ...inner] })),
+  );
 }
 
 /** Of a union the issues of the one that was meant: a schema that forbids a field which is there is not. */

@@ -8,6 +8,7 @@ import {
   Key,
   Owner,
   optional,
+  ownerInMetadata,
   RunId,
   Tenant,
   ToolName,
@@ -48,7 +49,7 @@ const MAX_METADATA_BYTES = 64 * 1024;
 
 /** What a run is to do, beside whatever else a client keeps in the metadata of its lease; at most 64 KiB as JSON. */
 const RunMetadata = boundedObject(MAX_METADATA_BYTES)
-  .pipe(z.looseObject(plan).refine(hasAgent, needsAgent))
+  .pipe(z.looseObject({ ...plan, ...ownerInMetadata }).refine(hasAgent, needsAgent))
   .meta({ id: 'RunMetadata' });
 
 const oneMode = (field: string) => z.never({ error: `A request has one mode: either key or ${field}` });

@@ -1,14 +1,9 @@
 import { z } from 'zod';
 import { Decision, PolicyReason, RiskLevel } from './action.ts';
-import { Moment, optional } from './common.ts';
+import { cutText, Moment, optional } from './common.ts';
 
-const MAX_REASON = 512;
-
-/** Why a switch is turned. What is too long, or cannot be kept, is cut: a kill switch does not fail for its comment. */
-export const SwitchReason = z
-  .string()
-  .transform((reason) => Array.from(reason.toWellFormed().replaceAll('\u0000', '')).slice(0, MAX_REASON).join(''))
-  .meta({ type: 'string', description: `Cut after ${MAX_REASON} characters`, example: 'too eager' });
+/** Why a switch is turned. */
+export const SwitchReason = cutText(512).meta({ example: 'too eager' });
 
 /** Body of the kill switch, which may be left out. */
 export const SwitchRequest = z
@@ -56,8 +51,9 @@ export type AgentMetrics = z.output<typeof AgentMetrics>;
 
 export const AgentLog = z
   .object({
-    ts: Moment,
+    ts: z.int().meta({ description: 'Unix seconds' }),
     agent_id: z.string(),
+    action_id: z.string().nullable(),
     tool: z.string().nullable(),
     allowed: z.boolean(),
     decision: Decision,

@@ -1,10 +1,10 @@
 import { z } from 'zod';
+import { MAX_DEPTH } from './depth.ts';
 import { DEFAULT_TENANT } from './tenant.ts';
 
-/** JSON deeper than this is refused: later stages (canonical form, payload conversion) walk it by recursion. */
-export const MAX_DEPTH = 100;
-
 const CONTROL_NUL = '\u0000';
+
+const isKeptText = (value: string): boolean => value.isWellFormed() && !value.includes(CONTROL_NUL);
 
 const codePoints = (text: string): number => {
   let count = 0;
@@ -16,7 +16,7 @@ const codePoints = (text: string): number => {
 export const text = (max: number, min = 1) =>
   z
     .string()
-    .refine((value) => value.isWellFormed() && !value.includes(CONTROL_NUL), {
+    .refine(isKeptText, {
       error: 'String should be well-formed Unicode without NUL',
       params: { type: 'string_unicode' },
       abort: true,
@@ -31,6 +31,14 @@ export const text = (max: number, min = 1) =>
       params: { type: 'string_too_long' },
     })
     .meta({ minLength: min, maxLength: max, pattern: '^[^\\u0000]*$' });
+
+/** Text that is cut after `max` characters, and loses what cannot be kept: what has to be done does not fail for its comment. */
+export const cutText = (max: number, min = 0) =>
+  z
+    .string()
+    .min(min)
+    .transform((value) => Array.from(value.toWellFormed().replaceAll(CONTROL_NUL, '')).slice(0, max).join(''))
+    .meta({ type: 'string', minLength: min, description: `Cut after ${max} characters` });
 
 /** An optional field of a request: absent and `null` are the same (contract, section 1). */
 export const optional = <S extends z.ZodType>(schema: S) =>
@@ -50,22 +58,22 @@ function orNull({ jsonSchema, io }: { jsonSchema: { [name: string]: unknown }; i
 }
 
 function keepable(value: unknown, depth: number): boolean {
-  if (typeof value === 'string') return value.isWellFormed();
+  if (typeof value === 'string') return isKeptText(value);
   // An integer above 2^53 has already lost digits in parsing: two different calls would look the same.
-  if (typeof value === 'number') return !Number.isInteger(value) || Number.isSafeInteger(value);
+  if (typeof value === 'number') return Number.isFinite(value) && Math.abs(value) <= Number.MAX_SAFE_INTEGER;
   if (typeof value !== 'object' || value === null) return true;
   if (depth >= MAX_DEPTH) return false;
   if (Array.isArray(value)) return value.every((item) => keepable(item, depth + 1));
-  return Object.entries(value).every(([name, item]) => name.isWellFormed() && keepable(item, depth + 1));
+  return Object.entries(value).every(([name, item]) => isKeptText(name) && keepable(item, depth + 1));
 }
 
 export type JsonObject = { [key: string]: unknown };
 
-/** Any JSON object that can be kept exactly: well-formed text, integers within ±2^53, at most {@link MAX_DEPTH} deep. */
+/** Any JSON object that can be kept exactly: well-formed text without NUL, numbers within ±2^53, at most {@link MAX_DEPTH} deep. */
 export const JsonObject = z
   .record(z.string(), z.unknown())
   .refine((value) => keepable(value, 0), {
-    error: `Object should hold well-formed text, integers within 2^53 and at most ${MAX_DEPTH} levels`,
+    error: `Object should hold well-formed text without NUL, numbers within 2^53 and at most ${MAX_DEPTH} levels`,
     params: { type: 'json_unkeepable' },
     abort: true,
   })
@@ -99,8 +107,11 @@ export const Owner = text(128).meta({ example: 'worker-7' });
 /** Seconds. Above the plan's maximum it is clamped, 1 to 9 is raised to 10, 0, negative or fractional is refused. */
 export const Ttl = z.int().min(1).meta({ description: 'Seconds', example: 3600 });
 
+/** What metadata may say of its own; a client that has no field for an owner names it here. */
+export const ownerInMetadata = { onceonly_owner: optional(Owner) };
+
 /** Free data about a lock or a lease, at most 2,048 bytes as JSON. */
-export const Metadata = boundedObject(2048);
+export const Metadata = boundedObject(2048).pipe(z.looseObject(ownerInMetadata)).meta({ id: 'Metadata' });
 
 /** Tenants are named in workflow IDs, hence the narrow alphabet (contract, section 13). */
 export const TenantId = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,39}$/);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Actor, JsonObject, Key, Metadata, Moment, Owner, optional, Tenant, Ttl, text } from './common.ts';
+import { Actor, cutText, JsonObject, Key, Metadata, Moment, Owner, optional, Tenant, Ttl, text } from './common.ts';
 
 export const LeaseRequest = z
   .object({
@@ -18,9 +18,9 @@ export const CompleteRequest = z
   .object({ ...held, result: optional(JsonObject), result_hash: optional(text(256)) })
   .meta({ id: 'CompleteRequest' });
 export const FailRequest = z
-  .object({ ...held, error_code: text(128), error_hash: optional(text(256)) })
+  .object({ ...held, error_code: cutText(128, 1), error_hash: optional(text(256)) })
   .meta({ id: 'FailRequest' });
-export const CancelRequest = z.object({ ...held, reason: optional(text(512, 0)) }).meta({ id: 'CancelRequest' });
+export const CancelRequest = z.object({ ...held, reason: optional(cutText(512)) }).meta({ id: 'CancelRequest' });
 
 export type LeaseRequest = z.output<typeof LeaseRequest>;
 export type ExtendRequest = z.output<typeof ExtendRequest>;

@@ -7,7 +7,7 @@ import { countRunning, type Running } from './running.ts';
 import { appendAudit } from './trail.ts';
 import { ofAgent } from './turns.ts';
 
-type LogRow = Omit<AgentLog, 'ts' | 'spend_usd'> & { ts: Date; spend_micros: number };
+type LogRow = Omit<AgentLog, 'spend_usd'> & { spend_micros: number };
 interface MetricsRow {
   total: number;
   blocked: number;
@@ -54,15 +54,12 @@ export const createAgents = ({ switches, reads }: Pick<Pools, 'switches' | 'read
   /** What was decided about an agent's calls, the latest first; calls still under way are not decided yet. */
   async logs(tenant: string, agentId: string, limit: number): Promise<AgentLog[]> {
     const { rows } = await sql<LogRow>`
-      select ts, agent_id, tool, allowed, decision, policy_reason, policy_version, risk_level, args_hash, spend_micros
+      select floor(extract(epoch from ts))::bigint as ts, agent_id, action_id, tool, allowed, decision, policy_reason,
+             policy_version, risk_level, args_hash, spend_micros
       from audit where tenant = ${tenant} and agent_id = ${agentId} and decision is not null and decision <> 'allowed'
       order by audit.ts desc, id desc limit ${limit}
     `.execute(reads);
-    return rows.map(({ spend_micros, ts, ...row }) => ({
-      ...row,
-      ts: ts.toISOString(),
-      spend_usd: toUsd(spend_micros),
-    }));
+    return rows.map(({ spend_micros, ...row }) => ({ ...row, spend_usd: toUsd(spend_micros) }));
   },
 
   /**

@@ -38,7 +38,7 @@ export const createFeed = (db: Database) => ({
         select id, ts, type, key, agent_id, tool, policy_version, detail from audit
         where ${all([sql`tenant = ${tenant}`, sql`action_id is null`, ofAgents(sql`agent_id`, agents)])} order by ts desc, id desc limit ${limit} offset ${offset}
       )
-      select extract(epoch from page.ts)::float8 as ts, type, key, agent_id, tool, policy_version,
+      select floor(extract(epoch from page.ts))::bigint as ts, type, key, agent_id, tool, policy_version,
              ${shown(sql`detail`, sql`page.ts desc, id desc`)} as detail
       from page order by page.ts desc, id desc
     `.execute(db);

@@ -32,9 +32,14 @@ export function createRecorder(db: Database) {
       await write(group);
       for (const { done } of group) done();
     } catch (error) {
-      // A line that the database refuses must not take the others down with it; a database that is away refuses all.
-      if (group.length > 1 && !isDatabaseUnavailable(error)) await Promise.all(group.map((one) => settle([one])));
-      else for (const { failed } of group) failed(error);
+      if (group.length === 1 || isDatabaseUnavailable(error)) {
+        for (const { failed } of group) failed(error);
+        return;
+      }
+      // A line that the database refuses must not take the others down with it, nor cost each of them a transaction of its own.
+      const half = group.length >> 1;
+      await settle(group.slice(0, half));
+      await settle(group.slice(half));
     }
   }
 

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { EventRequest, RunEvent, RunList, RunTimeline } from '../contracts/run.ts';
+import type { NewEvent, RunEvent, RunList, RunTimeline } from '../contracts/run.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import type { Queries } from './database.ts';
 import { all, ofAgents, shown, shownText } from './pages.ts';
@@ -14,28 +14,46 @@ export interface Page {
 /** What of an event may be large. */
 const large = [sql`message`, sql`data`];
 
-type EventRow = Omit<RunEvent, 'id' | 'ts'> & { id: number; ts: Date };
+type EventRow = Omit<RunEvent, 'ts'> & { ts: Date };
 
-const seconds = (moment: Date): number => moment.getTime() / 1000;
+const seconds = (moment: Date): number => Math.floor(moment.getTime() / 1000);
 const escapeLike = (text: string): string => text.replace(/[\\%_]/g, '\\$&');
 
 export type AppendedEvent =
-  | { readonly kind: 'appended'; readonly id: string }
+  | { readonly kind: 'appended'; readonly id: number }
   | { readonly kind: 'idempotency_mismatch' };
 
-/** What a repeat of the event is recognised by, if anything. */
-function identityOf(event: EventRequest, print: string, idempotencyKey: string | undefined): string | null {
-  if (idempotencyKey !== undefined) return `key:${idempotencyKey}`;
-  return event.ts === undefined ? null : `event:${print}`;
+/** Who appends an event, and what they say it is known by. */
+export interface Appending {
+  readonly actor: string;
+  readonly idempotencyKey: string | undefined;
 }
 
+/** What a repeat of the event is recognised by, and for how many seconds if not for as long as it is kept. */
+function identityOf(event: NewEvent, print: string, { actor, idempotencyKey }: Appending) {
+  if (idempotencyKey !== undefined) return { identity: `key:${idempotencyKey}` };
+  if (event.ts !== undefined) return { identity: `event:${print}` };
+  return { identity: `sent:${actor}:${print}`, seconds: REPEATED_SECONDS };
+}
+
+/** For so long an equal event without its own `ts` is the same one, sent again. */
+const REPEATED_SECONDS = 60;
+
+/** Gives up what an equal event is known by that is older than that: the next one is another. */
+const letGo = (tx: Queries, tenant: string, identity: string, seconds: number) =>
+  sql`
+  update events set identity = null
+  where tenant = ${tenant} and identity = ${identity} and ts < clock_timestamp() - make_interval(secs => ${seconds})`.execute(
+    tx,
+  );
+
 /** The event whose place a repeat would have taken. */
-async function earlier(db: Queries, tenant: string, identity: string | null, print: string): Promise<AppendedEvent> {
+async function earlier(db: Queries, tenant: string, identity: string, print: string): Promise<AppendedEvent> {
   const { rows } = await sql<{ id: number; fingerprint: string }>`
     select id, fingerprint from events where tenant = ${tenant} and identity = ${identity}
   `.execute(db);
   const [found] = rows;
-  return found?.fingerprint === print ? { kind: 'appended', id: `evt_${found.id}` } : { kind: 'idempotency_mismatch' };
+  return found?.fingerprint === print ? { kind: 'appended', id: found.id } : { kind: 'idempotency_mismatch' };
 }
 
 /** Of a run `r`: something in it is of one of these agents. */
@@ -45,14 +63,15 @@ const eventOf = (agents: readonly string[]) => sql`exists (
 export const createRuns = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) => ({
   /**
    * Appends one event of the caller's own, once: the same `idempotencyKey`, or without one an equal event that says its
-   * own `ts`, names the event that is there. An event with neither cannot be told from another one like it.
+   * own `ts`, names the event that is there. With neither it is an equal one of the same actor within a minute.
    */
-  async append(tenant: string, event: EventRequest, idempotencyKey: string | undefined): Promise<AppendedEvent> {
+  async append(tenant: string, event: NewEvent, appending: Appending): Promise<AppendedEvent> {
     const { data, ts } = event;
     const print = fingerprint(JSON.parse(JSON.stringify(event)));
-    const identity = identityOf(event, print, idempotencyKey);
-    const { rows } = await writes.run(ofRun(tenant, event.run_id), (db) =>
-      sql<{ id: number }>`
+    const { identity, seconds: known } = identityOf(event, print, appending);
+    const { rows } = await writes.transact(ofRun(tenant, event.run_id), async (tx) => {
+      if (known !== undefined) await letGo(tx, tenant, identity, known);
+      return await sql<{ id: number }>`
       with event as (
         insert into events (tenant, run_id, ts, type, status, duration_ms, step, tool, req_id, lease_id, agent_id, message, data,
                             identity, fingerprint)
@@ -69,10 +88,10 @@ export const createRuns = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) =
           last_status = excluded.last_status, events_count = r.events_count + 1
       )
       select id from event
-    `.execute(db),
-    );
+    `.execute(tx);
+    });
     const id = rows[0]?.id;
-    return id === undefined ? await earlier(reads, tenant, identity, print) : { kind: 'appended', id: `evt_${id}` };
+    return id === undefined ? await earlier(reads, tenant, identity, print) : { kind: 'appended', id };
   },
 
   /** Runs whose id begins with `prefix`, as far as they may be seen, the latest first. */
@@ -126,6 +145,6 @@ export const createRuns = ({ writes, reads }: Pick<Pools, 'writes' | 'reads'>) =
     ]);
     const total = counted.rows[0]?.total;
     if (total === undefined) return undefined;
-    return { run_id: runId, total, events: rows.map((row) => ({ ...row, id: `evt_${row.id}`, ts: seconds(row.ts) })) };
+    return { run_id: runId, total, events: rows.map((row) => ({ ...row, ts: seconds(row.ts) })) };
   },
 });

@@ -32,16 +32,23 @@ export interface TimelineEntry {
 
 const always = sql`true`;
 
+/** What callers send, apart from our own: an object of one line that PostgreSQL cannot take apart is not taken apart. */
+const jsonOf = (value: Record<string, unknown> | undefined): string | null =>
+  value === undefined ? null : JSON.stringify(value);
+
 /** Appends audit lines, if `condition` holds, as one INSERT that fits into a WITH clause beside the change it speaks of. */
 export const appendAudit = (entries: readonly AuditEntry[], condition: RawBuilder<unknown> = always) => sql`
   insert into audit (tenant, type, actor, key, agent_id, tool, action_id, allowed, decision, policy_reason,
                      policy_version, risk_level, spend_micros, args_hash, detail)
   select tenant, type, actor, key, "agentId", tool, "actionId", allowed, decision, "policyReason",
          "policyVersion", "riskLevel", coalesce("spendMicros", 0), "argsHash", detail
-  from json_to_recordset(${JSON.stringify(entries)}::json) as entry(
-    tenant text, type text, actor text, key text, "agentId" text, tool text, "actionId" text, allowed boolean,
-    decision text, "policyReason" text, "policyVersion" integer, "riskLevel" text, "spendMicros" bigint,
-    "argsHash" text, detail json)
+  from rows from (
+    json_to_recordset(${JSON.stringify(entries.map(({ detail: _apart, ...entry }) => entry))}::json) as (
+      tenant text, type text, actor text, key text, "agentId" text, tool text, "actionId" text, allowed boolean,
+      decision text, "policyReason" text, "policyVersion" integer, "riskLevel" text, "spendMicros" bigint, "argsHash" text),
+    unnest(${entries.map(({ detail }) => jsonOf(detail))}::json[])
+  ) as entry(tenant, type, actor, key, "agentId", tool, "actionId", allowed, decision, "policyReason", "policyVersion",
+             "riskLevel", "spendMicros", "argsHash", detail)
   where ${condition}`;
 
 /** Whose timeline is written, and in which state of the world. */
@@ -64,8 +71,11 @@ export const appendEvents = (
   insert into events (tenant, run_id, type, status, duration_ms, tool, req_id, agent_id, message, data)
   select ${run.tenant}, ${run.runId}, entry.type, entry.status, entry."durationMs", ${run.tool}, ${run.actionId},
          ${run.agentId}, entry.message, entry.data
-  from json_to_recordset(${JSON.stringify(entries)}::json) as entry(
-    type text, status text, "durationMs" integer, message text, data json)
+  from rows from (
+    json_to_recordset(${JSON.stringify(entries.map(({ data: _apart, ...entry }) => entry))}::json) as (
+      type text, status text, "durationMs" integer, message text),
+    unnest(${entries.map(({ data }) => jsonOf(data))}::json[])
+  ) as entry(type, status, "durationMs", message, data)
   where ${condition} and (entry.type <> 'run_started' or not exists (
     select 1 from runs where tenant = ${run.tenant} and run_id = ${run.runId} and started))`;
 

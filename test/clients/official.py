@@ -30,6 +30,9 @@ def leases():
     check("acquired", lease["status"] == "acquired" and lease["charged"] == 1, lease)
     other = client.ai.lease(name, ttl=60)
     check("polling", other["status"] == "polling" and other["lease_id"] is None, other)
+    owned = {"onceonly_owner": f"owner-{tag}"}
+    mine, again = (client.ai.lease(f"{name}-owned", ttl=60, metadata=owned) for _ in range(2))
+    check("a lost answer is had again", again["status"] == "acquired" and again["lease_id"] == mine["lease_id"], again)
     extended = client.ai.extend(name, lease["lease_id"], ttl=120)
     check("extended", extended["status"] == "extended" and extended["version"] == 2, extended)
     status = client.ai.status(name)

@@ -143,6 +143,16 @@ describe('whatever the number', () => {
     );
   });
 
+  test('the scan finds one wherever it stands, and whatever digits stand before it', () => {
+    const numbers = ['1234567890123456', '-0.123456789012345', '1e5'];
+    for (let before = 0; before < 40; before += 1) {
+      for (const digits of ['', `"${'7'.repeat(before)}",`, `${'7'.repeat(before % 15)}1,`]) {
+        const missed = numbers.filter((number) => !mayHoldInexact(`["${'x'.repeat(before)}",${digits}${number}]`));
+        expect(missed).toEqual([]);
+      }
+    }
+  });
+
   test.each([
     '{"id":"1915883588174806058","at":"2026-01-01T00:00:00Z","n":123456789012345,"x":0.1,"sum":-12.50}',
     '{"id":"550e8400-e29b-41d4-a716-446655440000","hash":"12e4567890123456789"}',

@@ -405,12 +405,14 @@ describe('the trail', () => {
     const tool = await world.tool('charge', ok());
     const agent = unique('agent');
     await policy(agent, { max_spend_usd_per_day: 1 });
-    await world.run({ agent_id: agent, tool, args: { n: 1 }, spend_usd: 1 });
+    const first = await world.run({ agent_id: agent, tool, args: { n: 1 }, spend_usd: 1 });
     await world.run({ agent_id: agent, tool, args: { n: 1 }, spend_usd: 1 });
     await world.run({ agent_id: agent, tool, args: { n: 2 }, spend_usd: 1 });
     const logs = await world.rest.get(`/v1/agents/${agent}/logs`);
     expect(logs.body.map((log: { decision: string }) => log.decision)).toEqual(['blocked', 'dedup', 'executed']);
     expect(logs.body[2]).toMatchObject({
+      ts: expect.toSatisfy(Number.isInteger),
+      action_id: first.body.action_id,
       agent_id: agent,
       tool,
       allowed: true,

@@ -69,6 +69,17 @@ const locks: Case[] = [
     same: ['lease_id'],
   },
   {
+    route: '/v1/ai/lease',
+    what: 'with an owner in its metadata',
+    arrange: async () => {
+      const key = unique('lease');
+      const body = { key, ttl: 60, metadata: { onceonly_owner: 'me' } };
+      return { path: '/v1/ai/lease', body, count: lines('ai_acquired', 'key', key) };
+    },
+    answer: { ok: true, status: 'acquired', version: 1, fence: 1 },
+    same: ['lease_id'],
+  },
+  {
     route: '/v1/ai/extend',
     // Each repeat renews it once more, which only moves its end: it is one lease, held under one fence.
     arrange: ofLease('extend', { ttl: 600 }, (key) => [
@@ -301,6 +312,7 @@ const event = (moment: object, headersOf: () => Record<string, string>): Case =>
 
 const account: Case[] = [
   { ...event({ ts: 1_800_000_000 }, () => ({})), what: 'with its ts' },
+  { ...event({}, () => ({})), what: 'without one, within a minute' },
   { ...event({}, () => ({ 'idempotency-key': unique('event') })), what: 'with an Idempotency-Key' },
   {
     route: '/v1/me/notifications',

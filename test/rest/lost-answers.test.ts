@@ -109,14 +109,6 @@ describe('what a repeat cannot be known by', () => {
     expect(await lines('ai_acquired', 'key', lease)).toHaveLength(1);
   });
 
-  test('an event without a ts is another event, for the same may happen twice', async () => {
-    const run = unique('run');
-    network.lose('answer');
-    const body = { run_id: run, type: 'tick' };
-    await insist({ path: '/v1/events', body, count: [''] });
-    expect((await world.rest.get(`/v1/runs/${run}`)).body.total).toBe(2);
-  });
-
   test('a tenant without an Idempotency-Key exists', async () => {
     network.lose('answer');
     const answer = await insist({ path: '/v1/tenants', body: { tenant: unique('tenant') }, count: [''] });

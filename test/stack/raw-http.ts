@@ -27,7 +27,7 @@ export async function untilClosed(socket: Socket): Promise<RawAnswer[]> {
 }
 
 /** Sends these packets, one after the other, and reads what comes back until the server closes the connection. */
-export async function talk(url: string, ...packets: readonly string[]): Promise<RawAnswer[]> {
+export async function talk(url: string, ...packets: ReadonlyArray<string | Uint8Array>): Promise<RawAnswer[]> {
   const socket = await open(url);
   const answers = untilClosed(socket);
   for (const packet of packets) {

@@ -6,6 +6,7 @@ import { actionWorkflowId, derivedActionWorkflowId } from '../../src/domain/work
 import { actionThatIs, callsOf, eventually, gate, holdAgent, ledgerOf, temporalOf } from '../faults/scene.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
 import { failureOf } from './failure.ts';
+import { written } from './written.ts';
 
 let world: World;
 let client: Client;
@@ -103,6 +104,38 @@ describe('an action started by a Temporal application', () => {
     const failure = await failureOf(resultOf(unique('malformed'), input));
     expect(failure).toMatchObject({ type: 'validation_error', nonRetryable: true });
     expect(failure.message).not.toBe('validation_error');
+  });
+
+  test.each<[string, string, string]>([
+    ['NaN, as Python writes it,', '{"agent_id":"a","tool":"t","args":{"amount":NaN}}', 'JSON decode error'],
+    ['a number that is infinite', '{"agent_id":"a","tool":"t","args":{"amount":1e400}}', 'args.amount'],
+    ['a member named twice', '{"agent_id":"a","tool":"t","tool":"u"}', 'tool'],
+    ['NUL in a name', '{"agent_id":"a","tool":"t","args":{"\\u0000":1}}', 'args'],
+    ['bytes that are no UTF-8', '{"agent_id":"caf\xe9","tool":"t"}', 'UTF-8'],
+    ['no JSON', 'no json', 'JSON decode error'],
+  ])('with %s fails at once, and names the place', async (_what, text, named) => {
+    const failure = await failureOf(resultOf(unique('unreadable'), written(text)));
+    expect(failure).toMatchObject({ type: 'validation_error', nonRetryable: true });
+    expect(failure.message).toContain(named);
+  });
+
+  test('in an encoding that nobody knows fails at once', async () => {
+    const failure = await failureOf(resultOf(unique('unreadable'), written('{}', 'binary/of-another')));
+    expect([failure.type, failure.message]).toEqual(['validation_error', expect.stringContaining('binary/of-another')]);
+  });
+
+  test('in doubt refuses an argument that cannot be read, and goes on', async () => {
+    const [tool, agent] = [await world.tool('charge', hangUp('before_answer')), unique('agent')];
+    const handle = await start(unique('doubt'), { agent_id: agent, tool, args: {} });
+    await eventually(async () => expect(await handle.query('state')).toMatchObject({ step: 'in_doubt' }));
+    const current = client.workflow.getHandle(handle.workflowId);
+    await current.signal('tellMe', written('{"workflowId":NaN}'));
+    await current.signal('tellMe');
+    const resolve = (said: unknown) => current.executeUpdate('resolve', { args: [said] });
+    const failure = await failureOf(resolve(written('{"outcome":"executed","actor":"me","result":{"usd":NaN}}')));
+    expect(failure.type).toBe('validation_error');
+    expect(await resolve({ outcome: 'executed', actor: 'me' })).toMatchObject({ decision: 'executed' });
+    expect(await handle.result()).toMatchObject({ decision: 'executed' });
   });
 
   test.each([

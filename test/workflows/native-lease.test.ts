@@ -6,6 +6,7 @@ import type { lease } from '../../workflows/lease.ts';
 import { temporalOf, untilAnswered } from '../faults/scene.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
 import { failureOf } from './failure.ts';
+import { written } from './written.ts';
 
 let world: World;
 let client: Client;
@@ -96,6 +97,7 @@ describe('a lease taken by a Temporal application', () => {
   test.each<[string, unknown]>([
     ['nothing at all', undefined],
     ['null', null],
+    ['NaN, as Python writes it,', written('{"key":"key","ttl":NaN}')],
     ['no key', { ttl: 60 }],
     ['a time that is no number', { key: 'key', ttl: 'long' }],
     ['no time at all', { key: 'key', ttl: 0 }],
@@ -114,6 +116,8 @@ describe('a lease taken by a Temporal application', () => {
     ['complete', 'lease_mismatch', { lease_id: 'another' }],
     ['fail', 'validation_error', { lease_id: 'mine' }],
     ['cancel', 'validation_error', {}],
+    ['complete', 'validation_error', written('{"result":{"usd":NaN}}')],
+    ['acquire', 'validation_error', written('{"owner":"me","owner":"you"}')],
   ])('refuses to %s (%s) by %j, and goes on', async (how, type, said) => {
     const key = unique('key');
     const { lease_id } = await acquire({ key, ttl: 600 });

@@ -6,6 +6,7 @@ import { runWorkflowId } from '../../src/domain/workflow-id.ts';
 import { callsOf, gate, temporalOf } from '../faults/scene.ts';
 import { buildWorld, unique, type World } from '../stack/world.ts';
 import { failureOf } from './failure.ts';
+import { written } from './written.ts';
 
 let world: World;
 let client: Client;
@@ -68,6 +69,7 @@ describe('a run started by a Temporal application', () => {
 
   test.each<[string, unknown]>([
     ['nothing at all', undefined],
+    ['NaN, as Python writes it,', written('{"key":"k","agent_id":"a","actions":[{"tool":"t","spend_usd":NaN}]}')],
     ['no key', {}],
     ['actions and no agent', { key: 'k', actions: [{ tool: 't' }] }],
     ['an action that is none', { key: 'k', agent_id: 'a', actions: [5] }],

@@ -1,6 +1,6 @@
 import type { AgentLog, AgentMetrics, AgentStatus, DisableAnswer } from '../../contracts/agent.ts';
 import { type OperationExamples, single } from './example.ts';
-import { agent_id, args_hash, asked_at, tool } from './story.ts';
+import { action_id, agent_id, args_hash, asked_at, tool } from './story.ts';
 
 const reason = 'charged the wrong customers';
 
@@ -43,8 +43,9 @@ export const agents: OperationExamples = {
     answers: {
       200: single('One call', [
         {
-          ts: asked_at,
+          ts: Date.parse(asked_at) / 1000,
           agent_id,
+          action_id,
           tool,
           allowed: true,
           decision: 'executed',

@@ -8,7 +8,7 @@ export const idempotency: OperationExamples = {
     id: 'checkLock',
     description:
       'The first request under a key gets `locked` and does its work; every other gets `duplicate` until `ttl` seconds are over, and leaves it. ' +
-      'A `ttl` of 1 to 9 is raised to 10, one above the maximum of the plan is lowered to it. A repeat by the same `owner` gets `locked` again, so that a lost answer loses no work; the header `X-OnceOnly-Owner` names it too.',
+      'A `ttl` of 1 to 9 is raised to 10, one above the maximum of the plan is lowered to it. A repeat by the same `owner` gets `locked` again, so that a lost answer loses no work; the header `X-OnceOnly-Owner` names it too, and `metadata.onceonly_owner`, which is not kept.',
     body: {
       simple: { summary: 'For the plan’s default time', value: { key } },
       owned: {

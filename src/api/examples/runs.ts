@@ -17,13 +17,13 @@ const told = {
   data: { amount: 4200 },
 } satisfies EventRequest;
 
-const event = { id: 'evt_1042', ...told, tool: null, req_id: null, lease_id: null } satisfies RunEvent;
+const event = { id: 1042, ...told, tool: null, req_id: null, lease_id: null } satisfies RunEvent;
 
 export const runs: OperationExamples = {
   'post /v1/events': {
     id: 'appendEvent',
     description:
-      'A run is a timeline of events under one `run_id`; the server adds those of governed calls itself. `ts` is in Unix seconds, the server’s clock where absent. With the header `Idempotency-Key` a repeat adds nothing.',
+      'A run is a timeline of events under one `run_id`; the server adds those of governed calls itself. `ts` is in Unix seconds (or milliseconds of 13 digits), the server’s clock where absent. What else is sent is kept in `data`. With the header `Idempotency-Key` a repeat adds nothing; without it and without a `ts`, an equal event of the same key within a minute is a repeat.',
     body: {
       simple: { summary: 'A step has begun', value: { run_id, type: 'step', step: 'load-invoice' } },
       full: { summary: 'A step is over', value: told },
@@ -63,7 +63,7 @@ export const runs: OperationExamples = {
         total: 2,
         events: [
           event,
-          { ...event, id: 'evt_1043', ts: ts + 1, type: 'tool_result', step: null, tool, message: null, data: null },
+          { ...event, id: 1043, ts: ts + 1, type: 'tool_result', step: null, tool, message: null, data: null },
         ],
       } satisfies RunTimeline),
     },

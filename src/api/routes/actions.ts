@@ -14,7 +14,7 @@ import { Lease } from '../../contracts/lease.ts';
 import { Cursor } from '../../contracts/page.ts';
 import type { GovernedCall } from '../../engine/action/call.ts';
 import { mayActFor } from '../bound.ts';
-import { idempotencyKeyOf } from '../idempotency-key.ts';
+import { idempotencyKeyOf, withOwner } from '../key-headers.ts';
 import { Reply, type RouteInput, route } from '../route.ts';
 import { acting, following, operating } from '../scope.ts';
 import { parsePart, ValidationError } from '../validation.ts';
@@ -38,10 +38,10 @@ const run = route({
   answer: RunAnswer,
   otherwise: { 202: 'Not over yet: decision is pending' },
   refusals: ['tool_not_found', 'idempotency_mismatch'],
-  handle: async ({ tenant, actor, agents, plan, body, header, signal }, { actions, leases }) => {
-    const inHeader = idempotencyKeyOf(header);
+  handle: async ({ tenant, actor, agents, plan, body, header, sent, signal }, { actions, leases }) => {
+    const inHeader = idempotencyKeyOf(sent);
     // A run has its key in the body; one in the header as well is looked at and does nothing.
-    if (isAgentRun(body)) return await leases.run({ tenant, actor, agents, plan }, body);
+    if (isAgentRun(body)) return await leases.run({ tenant, actor, agents, plan }, withOwner(body, sent));
     const answer = await actions.run({ ...callOf({ tenant, actor, body, header }, inHeader), signal });
     return new Reply(answer, { status: answer.decision === 'pending' ? 202 : 200 });
   },
@@ -106,7 +106,7 @@ type CallInput = Pick<RouteInput<undefined, undefined, typeof RunRequest>, 'tena
 /** `args.run_id` names the timeline and is no part of the call; headers may carry the key and the patience. */
 function callOf({ tenant, actor, body, header }: CallInput, inHeader: string | undefined): GovernedCall {
   const { run_id: named, ...args } = body.args ?? {};
-  const runId = named === undefined || named === null ? body.run_id : parseAt(RunId, named, ['args', 'run_id']);
+  const runId = named === undefined || named === null ? body.run_id : parsePart(RunId, named, 'body', 'args', 'run_id');
   return {
     tenant,
     actor,
@@ -131,15 +131,5 @@ function keyOf(inBody: string | undefined, key: string | undefined): string | un
 /** `Prefer: wait=10` (RFC 7240, 4.3), in seconds; other preferences are none of ours. */
 function preferredWait(prefer: string | undefined): number | undefined {
   const [, seconds] = /(?:^|[,;\s])wait\s*=\s*"?(-?[\d.]+)"?/i.exec(prefer ?? '') ?? [];
-  return seconds === undefined ? undefined : parseAt(Wait, Number(seconds), ['Prefer']);
-}
-
-/** Parses a value that stands deeper in the request than its schema does. */
-function parseAt<S extends z.ZodType>(schema: S, value: unknown, loc: readonly string[]): z.output<S> {
-  try {
-    return parsePart(schema, value, 'body');
-  } catch (error) {
-    if (!(error instanceof ValidationError)) throw error;
-    throw new ValidationError(error.invalid.map((invalid) => ({ ...invalid, loc: ['body', ...loc] })));
-  }
+  return seconds === undefined ? undefined : parsePart(Wait, Number(seconds), 'header', 'Prefer');
 }

@@ -1,9 +1,8 @@
 import { CheckLockAnswer, CheckLockRequest } from '../../contracts/check-lock.ts';
-import { Owner } from '../../contracts/common.ts';
 import { detailOf } from '../errors.ts';
+import { withOwner } from '../key-headers.ts';
 import { Reply, route } from '../route.ts';
 import { acting } from '../scope.ts';
-import { parsePart } from '../validation.ts';
 
 export const checkLock = route({
   method: 'post',
@@ -15,11 +14,8 @@ export const checkLock = route({
   body: CheckLockRequest,
   answer: CheckLockAnswer,
   refusals: ['duplicate_blocked'],
-  handle: async ({ tenant, actor, plan, body, header }, { locks, config }) => {
-    const named = header('X-OnceOnly-Owner');
-    const inHeader = named === undefined ? undefined : parsePart(Owner, named, 'body');
-    const owner = body.owner ?? inHeader;
-    const answer = await locks.check({ ...body, owner, tenant, actor, plan });
+  handle: async ({ tenant, actor, plan, body, sent }, { locks, config }) => {
+    const answer = await locks.check({ ...withOwner(body, sent), tenant, actor, plan });
     const headers = { 'X-OnceOnly-Status': answer.status };
     if (answer.success || config.DUPLICATE_STATUS_CODE === 200) return new Reply(answer, { headers });
     const detail = detailOf('duplicate_blocked', { first_seen_at: answer.first_seen_at });

@@ -13,7 +13,7 @@ import {
   TenantRequest,
 } from '../../contracts/key.ts';
 import { DEFAULT_TENANT } from '../../contracts/tenant.ts';
-import { idempotencyKeyOf } from '../idempotency-key.ts';
+import { idempotencyKeyOf } from '../key-headers.ts';
 import { Reply, type RouteInput, route } from '../route.ts';
 import { administering, watching } from '../scope.ts';
 import { ValidationError } from '../validation.ts';
@@ -26,11 +26,11 @@ const headers = { 'Cache-Control': 'no-store' };
 const askerOf = ({
   tenant,
   actor,
-  header,
-}: Pick<RouteInput<undefined, undefined, undefined>, 'tenant' | 'actor' | 'header'>) => ({
+  sent,
+}: Pick<RouteInput<undefined, undefined, undefined>, 'tenant' | 'actor' | 'sent'>) => ({
   tenant,
   keyId: actor,
-  idempotencyKey: idempotencyKeyOf(header),
+  idempotencyKey: idempotencyKeyOf(sent),
 });
 
 const create = route({

@@ -11,6 +11,7 @@ import {
   LeaseResult,
   LeaseState,
 } from '../../contracts/lease.ts';
+import { withOwner } from '../key-headers.ts';
 import { type RouteInput, route } from '../route.ts';
 import { acting, following } from '../scope.ts';
 
@@ -39,7 +40,7 @@ const acquire = route({
   bound: 'own',
   body: LeaseRequest,
   answer: Lease,
-  handle: (input, { leases }) => leases.lease(caller(input), input.body),
+  handle: (input, { leases }) => leases.lease(caller(input), withOwner(input.body, input.sent)),
 });
 
 const extend = route({

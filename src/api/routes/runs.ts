@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { limit, Offset, offset, RunId, text } from '../../contracts/common.ts';
 import { Refusal } from '../../contracts/errors.ts';
-import { EventAnswer, EventRequest, FeedEvent, RunList, RunTimeline } from '../../contracts/run.ts';
-import { idempotencyKeyOf } from '../idempotency-key.ts';
+import { EventAnswer, EventRequest, eventOf, FeedEvent, RunList, RunTimeline } from '../../contracts/run.ts';
+import { idempotencyKeyOf } from '../key-headers.ts';
 import { route } from '../route.ts';
 import { acting, following } from '../scope.ts';
 
@@ -18,11 +18,12 @@ const append = route({
   body: EventRequest,
   answer: EventAnswer,
   refusals: ['idempotency_mismatch'],
-  handle: async ({ tenant, agents, body, header }, { stores }) => {
+  handle: async ({ tenant, actor, agents, body, sent }, { stores }) => {
     // Of a key that speaks for one agent, it is that agent's.
     const [only, ...others] = agents ?? [];
-    const event = others.length === 0 && only !== undefined ? { ...body, agent_id: only } : body;
-    const appended = await stores.runs.append(tenant, event, idempotencyKeyOf(header));
+    const told = eventOf(body);
+    const event = others.length === 0 && only !== undefined ? { ...told, agent_id: only } : told;
+    const appended = await stores.runs.append(tenant, event, { actor, idempotencyKey: idempotencyKeyOf(sent) });
     if (appended.kind === 'idempotency_mismatch') throw new Refusal(appended.kind);
     return { ok: true as const, event_id: appended.id, run_id: body.run_id };
   },

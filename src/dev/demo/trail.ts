@@ -51,7 +51,7 @@ const decisions = [
 const decisionOf = ({ tool, decision, policy_reason }: AgentLog): string => `${tool} ${decision} ${policy_reason}`;
 
 const decisionRow = (log: AgentLog): Record<string, string> => ({
-  time: log.ts.slice(11, 23),
+  time: new Date(log.ts * 1000).toISOString().slice(11, 19),
   tool: log.tool ?? '',
   decision: log.decision,
   reason: log.policy_reason ?? '',

@@ -25,7 +25,15 @@ const Lines = z.object({
   ),
   next_cursor: z.string().nullable(),
 });
-const Logs = z.array(z.looseObject({ decision: z.string(), action_id: z.string().optional() }));
+const Logs = z.array(
+  z.looseObject({
+    decision: z.string(),
+    action_id: z
+      .string()
+      .nullish()
+      .transform((id) => id ?? undefined),
+  }),
+);
 const Metrics = z.object({ total_spend_usd: z.number() });
 const Agent = z.object({ today: z.object({ held_usd: z.number() }) });
 const Usage = z.object({ make: z.object({ usage: z.number() }), ai: z.object({ usage: z.number() }) });
