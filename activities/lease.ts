@@ -4,6 +4,7 @@ import { grantedTtl, selfHosted } from '../src/domain/plan.ts';
 import type { createLeases, LeaseChange, Opened } from '../src/store/leases.ts';
 import type { createUsage } from '../src/store/usage.ts';
 import { parseInput } from './faults.ts';
+import { type Findable, type FindableDeps, foundBy } from './found-by.ts';
 
 /** What the lease workflow knows of the lease it stands for. */
 export interface HeldLease {
@@ -15,7 +16,7 @@ export interface HeldLease {
   readonly ttlLeftSeconds: number;
 }
 
-export interface OpenedLease {
+export interface OpenedLease extends Findable {
   readonly kind: 'opened';
   /** What this workflow minds; absent where the key is not to be had: `polled` then says why. */
   readonly held: HeldLease | undefined;
@@ -25,7 +26,7 @@ export interface OpenedLease {
   readonly polled: Lease;
 }
 
-export interface LeaseDeps {
+export interface LeaseDeps extends FindableDeps {
   readonly leases: ReturnType<typeof createLeases>;
   readonly usage: ReturnType<typeof createUsage>;
 }
@@ -76,7 +77,7 @@ export const invalid = (message: string): Invalid => ({ kind: 'invalid', code: '
 export const notBegun: Invalid = { kind: 'invalid', code: 'not_begun', message: 'not_begun' };
 
 /** The steps of the `lease` workflow. Each is idempotent under the run id or the lease id. */
-export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
+export const createLeaseActivities = ({ leases, usage, knowsAttributes }: LeaseDeps) => ({
   /**
    * Acquires the key in its row, or finds that it is held or finished. Where the caller writes the row itself, it only finds
    * what is there.
@@ -103,7 +104,7 @@ export const createLeaseActivities = ({ leases, usage }: LeaseDeps) => ({
       acquisition: `workflow:${run.runId}`,
     });
     if (opened.kind === 'run_closed') return { kind: 'not_there' };
-    return openedLease(opened, run, await count());
+    return { ...openedLease(opened, run, await count()), ...foundBy({ knowsAttributes }, input, { tenant }) };
   },
 
   /** Gives the holder more time; the answer is how long the lease now has. */
