@@ -12,6 +12,7 @@ import type { Metrics } from '../src/metrics/metrics.ts';
 import type { Admitted, createAdmissions, NewAction } from '../src/store/admissions.ts';
 import type { OfRun } from '../src/store/facts.ts';
 import { parseInput } from './faults.ts';
+import { type Findable, type FindableDeps, foundBy } from './found-by.ts';
 import { isToBeRepeated } from './tries.ts';
 
 /** What its workflow is to an action. */
@@ -24,7 +25,9 @@ export interface ActionIdentity {
 
 type DescribedAction = Omit<NewAction, 'argsHash'>;
 
-export type Admission =
+export type Admission = Findable & Next;
+
+type Next =
   /** Go on; an attempt may take this long. */
   | { readonly kind: 'call'; readonly tenant: string; readonly timeoutMs: number; readonly lane?: Lane }
   /** It is over; `told`: it was before this was asked, and whoever waited has heard of it. */
@@ -47,7 +50,7 @@ export interface Telling {
   ended(action: ActionRecord): void;
 }
 
-export interface AdmissionDeps {
+export interface AdmissionDeps extends FindableDeps {
   readonly admissions: ReturnType<typeof createAdmissions>;
   readonly judge: Pick<Judge, 'judgement'>;
   readonly metrics: Pick<Metrics, 'decided'>;
@@ -65,7 +68,14 @@ interface Ruled extends Admitted {
 }
 
 /** The step before the call: policy, budget hold and audit line, all in one transaction (docs/adr/0002). */
-export const createAdmissionActivities = ({ admissions, judge, metrics, outcomes, lanes }: AdmissionDeps) => {
+export const createAdmissionActivities = ({
+  admissions,
+  judge,
+  metrics,
+  outcomes,
+  lanes,
+  knowsAttributes,
+}: AdmissionDeps) => {
   const placed = (admission: Admission, { tenant, tool, actionId }: DescribedAction): Admission =>
     admission.kind === 'call' ? { ...admission, lane: lanes.choose(tenant, tool, actionId) } : admission;
 
@@ -153,7 +163,9 @@ export const createAdmissionActivities = ({ admissions, judge, metrics, outcomes
       // What has ended otherwise meanwhile was told by whoever ended it, to those who were waiting then.
       else if (admission.kind === 'approval' || (admission.kind === 'answer' && !admission.told))
         outcomes.tell({ workflowId, actionId, outcome: { kind: 'answer', answer: admission.answer } });
-      return admission;
+      if ('kind' in described) return admission;
+      const { tenant, agentId: agent, tool } = described;
+      return { ...admission, ...foundBy({ knowsAttributes }, request, { tenant, agent, tool }) };
     },
   };
 };

@@ -15,6 +15,7 @@ import type { createLeases, Opened } from '../src/store/leases.ts';
 import type { createRunEndings, FinishedRun, MadeAction } from '../src/store/run-endings.ts';
 import type { createUsage } from '../src/store/usage.ts';
 import { parseInput } from './faults.ts';
+import { type FindableDeps, foundBy } from './found-by.ts';
 import {
   type Invalid,
   invalid,
@@ -31,7 +32,7 @@ import {
 } from './lease.ts';
 import { rehearsedAnswer } from './rehearsal.ts';
 
-export interface AgentRunDeps {
+export interface AgentRunDeps extends FindableDeps {
   readonly judge: Pick<Judge, 'judgement'>;
   readonly admissions: ReturnType<typeof createAdmissions>;
   readonly leases: ReturnType<typeof createLeases>;
@@ -69,7 +70,14 @@ export interface EndingRun extends LeaseKey {
 export type RunEnd = { readonly errorCode?: string; readonly canceled?: boolean };
 
 /** The steps of the `agentRun` workflow. */
-export function createAgentRunActivities({ admissions, judge, leases, runEndings, usage }: AgentRunDeps) {
+export function createAgentRunActivities({
+  admissions,
+  judge,
+  leases,
+  runEndings,
+  usage,
+  knowsAttributes,
+}: AgentRunDeps) {
   async function end(ending: EndingRun, answers: readonly ActionAnswer[], { errorCode, canceled }: RunEnd) {
     const { tenant, key, leaseId, actor, run, workflowRunId } = ending;
     const result = { actions: boundedAnswers(answers) };
@@ -120,6 +128,7 @@ export function createAgentRunActivities({ admissions, judge, leases, runEndings
       const calls = callsOf(data, run.runId, lease);
       return {
         ...openedLease(opened, minding, await usage.aiThisMonth(data.tenant)),
+        ...foundBy({ knowsAttributes }, input, { tenant: data.tenant, ...(data.agent_id && { agent: data.agent_id }) }),
         run,
         calls,
         ...goingOn(calls, await runEndings.made(data.tenant, data.key, lease.begunFence)),

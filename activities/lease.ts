@@ -4,6 +4,7 @@ import { grantedTtl, selfHosted } from '../src/domain/plan.ts';
 import type { createLeases, LeaseChange, Opened } from '../src/store/leases.ts';
 import type { createUsage } from '../src/store/usage.ts';
 import { parseInput } from './faults.ts';
+import { type Findable, type FindableDeps, foundBy } from './found-by.ts';
 
 /** What the lease workflow knows of the lease it stands for. */
 export interface HeldLease {
@@ -15,7 +16,7 @@ export interface HeldLease {
   readonly ttlLeftSeconds: number;
 }
 
-export interface OpenedLease {
+export interface OpenedLease extends Findable {
   readonly kind: 'opened';
   /** What this workflow minds; absent where the key is not to be had: `polled` then says why. */
   readonly held: HeldLease | undefined;
@@ -27,7 +28,7 @@ export interface OpenedLease {
   readonly ended?: EndedLease;
 }
 
-export interface LeaseDeps {
+export interface LeaseDeps extends FindableDeps {
   readonly leases: ReturnType<typeof createLeases>;
   readonly usage: ReturnType<typeof createUsage>;
 }
@@ -84,7 +85,7 @@ export const invalid = (message: string): Invalid => ({ kind: 'invalid', code: '
 export const notBegun: Invalid = { kind: 'invalid', code: 'not_begun', message: 'not_begun' };
 
 /** The steps of the `lease` workflow. Each is idempotent under the run id or the lease id. */
-export function createLeaseActivities({ leases, usage }: LeaseDeps) {
+export function createLeaseActivities({ leases, usage, knowsAttributes }: LeaseDeps) {
   /**
    * How the lease stands that this run minds, closed if its time has passed. A run that hears of its end minds no other lease
    * from then on.
@@ -130,7 +131,8 @@ export function createLeaseActivities({ leases, usage }: LeaseDeps) {
         acquisition: `workflow:${run.runId}`,
       });
       if (opened.kind === 'run_closed') return { kind: 'not_there' };
-      return openedLease(opened, run, await usage.aiThisMonth(tenant));
+      const told = openedLease(opened, run, await usage.aiThisMonth(tenant));
+      return { ...told, ...foundBy({ knowsAttributes }, input, { tenant }) };
     },
 
     /** Gives the holder more time; the answer is how long the lease now has. */

@@ -17,6 +17,7 @@ import { createReach } from './engine/reach.ts';
 import { type RunningWorker, runWorker } from './engine/run-worker.ts';
 import { installRuntime } from './engine/runtime.ts';
 import { scheduleReconciler } from './engine/schedule.ts';
+import { createSearchAttributes } from './engine/search-attributes.ts';
 import { createJudge } from './judge/judge.ts';
 import { createThreads } from './judge/threads.ts';
 import { createLogger } from './log.ts';
@@ -74,11 +75,15 @@ export async function startProduct(config: Config, { roles, environment }: Produ
     const reach = createReach(client);
     const outcomes = createOutcomes({ bulletin: stores.bulletin, metrics, find: stores.actions.find });
     const lanes = createLanes({ tenantMax: config.TENANT_MAX_IN_FLIGHT, toolMax: config.TOOL_MAX_IN_FLIGHT });
-    const activities = createActivities({ ...stores, sender, metrics, outcomes, judge, lanes, workflows: reach });
-    const { namespace } = temporal;
-    const taskQueue = config.TEMPORAL_TASK_QUEUE;
     const stopping = new AbortController();
     closing(stopping, async (one) => one.abort());
+    const attributes = createSearchAttributes();
+    void attributes.register(client, log, stopping.signal);
+    const knowsAttributes = attributes.areKnown;
+    const steps = { ...stores, sender, metrics, outcomes, judge, lanes, workflows: reach, knowsAttributes };
+    const activities = createActivities(steps);
+    const { namespace } = temporal;
+    const taskQueue = config.TEMPORAL_TASK_QUEUE;
 
     if (!roles.includes('worker')) {
       void proveMasterKey(stores, log, stopping.signal);
@@ -120,7 +125,18 @@ export async function startProduct(config: Config, { roles, environment }: Produ
       const resolveRow = (tenant: string, actionId: string, resolution: Resolution) =>
         activities.resolveAction({ tenant, actionId }, resolution);
       const { url } = closing(
-        await startApi(config, { ...parts, client, stores, log, metrics, outcomes, reach, judge, resolveRow }),
+        await startApi(config, {
+          ...parts,
+          client,
+          stores,
+          log,
+          metrics,
+          outcomes,
+          reach,
+          judge,
+          attributes,
+          resolveRow,
+        }),
         (open) => open.drain(),
       );
       return { url, ...(bootstrapKey && { bootstrapKey }) };

@@ -19,7 +19,7 @@ import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
 import { stopsRun } from '../src/domain/agent-run.ts';
 import { governedAction } from './governed-action.ts';
 import { holdLease, type LeaseHold, openFor } from './lease-hold.ts';
-import { actionDoubted, actionEnded, attributesOfCall, tellMe } from './status.ts';
+import { actionDoubted, actionEnded, attributesOfCall, makeFindable, tellMe } from './status.ts';
 import { actionUnder, finishRun, openRun, rehearseRun, renewLease } from './steps.ts';
 
 /**
@@ -37,6 +37,7 @@ export async function agentRun(input: AgentRunInput): Promise<AgentRunResult> {
 
   const minding = { runId: workflowRunId, startedAt: startTime.getTime() };
   const opening = await CancellationScope.nonCancellable(() => openFor(hold, () => openRun(input, minding)));
+  makeFindable(opening);
   hold.opened(opening);
   const { held } = opening;
   if (held === undefined) {

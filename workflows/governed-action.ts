@@ -18,7 +18,7 @@ import { takeApprovals, waitForPerson } from './approval.ts';
 import type { ActionProgress, Course } from './course.ts';
 import { resolution, takeResolutions } from './doubt.ts';
 import { refusal } from './refusal.ts';
-import { actionDoubted, actionEnded, mark, rowChanged, tellMe } from './status.ts';
+import { actionDoubted, actionEnded, makeFindable, mark, rowChanged, tellMe } from './status.ts';
 import { abandonAction, admit, callToolWithin, lookAtAction } from './steps.ts';
 
 export const actionState = defineQuery<ActionProgress>('state');
@@ -87,6 +87,7 @@ async function decideAndCall(course: Course): Promise<ActionAnswer> {
   for (;;) {
     // Never canceled half way: a row that says `running` has a workflow that ends it.
     const admission = await CancellationScope.nonCancellable(() => admit(request, identity));
+    makeFindable(admission);
     if (admission.kind === 'refused') throw refusal(admission.code, admission.message);
     if (admission.kind === 'answer') return admission.answer;
     if (admission.kind === 'call') return await call(course, admission);

@@ -4,6 +4,7 @@ import type { Lease, LeaseInput, LeaseState } from '../src/contracts/lease.ts';
 import { DEFAULT_TENANT } from '../src/contracts/tenant.ts';
 import { holdLease, openFor } from './lease-hold.ts';
 import { refusal } from './refusal.ts';
+import { makeFindable } from './status.ts';
 import { lookAtLease, openLease } from './steps.ts';
 
 /**
@@ -19,6 +20,7 @@ export async function lease(input: LeaseInput): Promise<Lease | LeaseState> {
   const hold = holdLease({ tenant, key }, { granted, look: (lease) => lookAtLease(lease, runId) });
 
   const opening = await openFor(hold, () => openLease(input, { runId, startedAt: startTime.getTime() }));
+  makeFindable(opening);
   hold.opened(opening);
 
   while (hold.held() !== undefined && opening.ended === undefined) {

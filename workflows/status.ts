@@ -1,5 +1,6 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { defineSignal, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import type { Findable } from '../activities/found-by.ts';
 import type { ActionAnswer, ActionRequest, WorkflowRun } from '../src/contracts/action.ts';
 
 const tenantKey = defineSearchAttributeKey('OnceOnlyTenant', SearchAttributeType.KEYWORD);
@@ -30,6 +31,21 @@ export function mark(answer: ActionAnswer): ActionAnswer {
     upsertSearchAttributes([{ key: statusKey, value: answer.decision }]);
   }
   return answer;
+}
+
+/**
+ * Sets what operators find the workflow by, as its first step says: an application that has started it has not, or not all. One
+ * that is not told so was begun by an earlier version, or its namespace does not know the attributes.
+ */
+export function makeFindable({ foundBy }: Findable): void {
+  if (foundBy === undefined) return;
+  const { typedSearchAttributes: known } = workflowInfo();
+  const missing = [
+    { key: tenantKey, value: foundBy.tenant },
+    { key: agentKey, value: foundBy.agent },
+    { key: toolKey, value: foundBy.tool },
+  ].flatMap(({ key, value }) => (value === undefined || known.get(key) !== undefined ? [] : [{ key, value }]));
+  if (missing.length > 0) upsertSearchAttributes(missing);
 }
 
 /** What operators find a run's action by, where the run itself was started with attributes. */

@@ -15,7 +15,7 @@ import { createLocks } from '../engine/locks.ts';
 import { startLookUp } from '../engine/look-up.ts';
 import type { Outcomes } from '../engine/outcomes.ts';
 import type { Reach } from '../engine/reach.ts';
-import { createSearchAttributes } from '../engine/search-attributes.ts';
+import type { SearchAttributes } from '../engine/search-attributes.ts';
 import { createServerClock } from '../engine/server-clock.ts';
 import { createStarter } from '../engine/start.ts';
 import type { Judge } from '../judge/judge.ts';
@@ -38,6 +38,7 @@ export interface ApiParts {
   readonly readSdkMetrics?: () => Promise<string>;
   readonly outcomes: Outcomes;
   readonly reach: Reach;
+  readonly attributes: SearchAttributes;
   readonly judge: Judge;
   readonly resolveRow: ActionEngineDeps['resolveRow'];
 }
@@ -54,10 +55,7 @@ export interface RunningApi {
  * @throws when the address is taken.
  */
 export async function startApi(config: Config, parts: ApiParts): Promise<RunningApi> {
-  const { client, eagerClient, stores, log, metrics, outcomes, reach, judge } = parts;
-  const stopping = new AbortController();
-  const attributes = createSearchAttributes();
-  void attributes.register(client, log, stopping.signal);
+  const { client, eagerClient, stores, log, metrics, outcomes, reach, judge, attributes } = parts;
   const taskQueue = config.TEMPORAL_TASK_QUEUE;
   const start = createStarter({ client, eagerClient, taskQueue, attributes, clock: createServerClock() });
   // A lock is Temporal's and a key the database's: whoever shares both may share what is remembered of them.
@@ -98,7 +96,6 @@ export async function startApi(config: Config, parts: ApiParts): Promise<Running
     url: server.url,
     async drain() {
       await server.drain();
-      stopping.abort();
       await Promise.all([agents.drained(), lookUp.stop(), joined.stop()]);
       redis?.close();
     },

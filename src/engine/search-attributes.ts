@@ -19,6 +19,9 @@ export function createSearchAttributes() {
   let known = false;
 
   return {
+    /** Whether the namespace is seen to know them: from then on for good. */
+    areKnown: () => known,
+
     /** The attributes of a workflow as the server takes them. */
     of(values: { tenant: string; agent?: string; tool?: string }): temporal.api.common.v1.ISearchAttributes | null {
       if (!known) return null;

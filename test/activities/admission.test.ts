@@ -61,6 +61,7 @@ async function admit(meanwhile: (n: number) => Promise<unknown>) {
   };
   const told: unknown[] = [];
   const activities = createAdmissionActivities({
+    knowsAttributes: () => false,
     admissions: createAdmissions(pools),
     judge: interrupted,
     lanes: { choose: () => 'queue' },

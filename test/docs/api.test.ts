@@ -8,10 +8,13 @@ import { execute, type Place } from './execution.ts';
 import { samplesOf } from './page.ts';
 import type { Told } from './shown.ts';
 
-const page = readFileSync(new URL('../../docs/api.md', import.meta.url), 'utf8');
+const read = (name: string) => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
 
-/** Blocks that are not executed, by their first lines, with the reason. */
-const notExecuted: Record<string, string> = {};
+/** The pages in the order in which they are gone through, and their blocks that are not executed, by their first lines, with the reason. */
+const pages: Array<[string, Record<string, string>]> = [
+  ['api.md', {}],
+  ['clients.md', { "import { OnceOnly } from '@onceonly/onceonly-sdk';": 'the package is in no registry' }],
+];
 
 const python = pythonWithSdk();
 let world: World;
@@ -40,7 +43,9 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-describe('docs/api.md', () => {
+describe.each(pages)('docs/%s', (name, notExecuted) => {
+  const page = read(name);
+
   test.each(Object.entries(notExecuted))('still has the block %j, not executed since %s', (line) => {
     expect(page).toContain(`\n${line}\n`);
   });
@@ -52,6 +57,10 @@ describe('docs/api.md', () => {
       told = await execute(sample, place, told);
     });
   }
+});
+
+describe('docs/api.md', () => {
+  const page = read('api.md');
 
   test('lists every refusal under its status', () => {
     const rows = [...page.matchAll(/^\| (\d{3}) \| ([^|]*) \|/gm)];

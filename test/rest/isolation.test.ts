@@ -38,10 +38,10 @@ function plain({ status, body, headers }: Answer, names: Names) {
   for (const [name, value] of Object.entries(names))
     text = text.replaceAll(JSON.stringify(value).slice(1, -1), `<${name}>`);
   text = text
-    .replace(/"(act|apr|lease|sec|key|evt)_[\w-]+"/g, '"$1_…"')
+    .replace(/"(act|apr|lease|sec|key)_[\w-]+"/g, '"$1_…"')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<moment>')
     .replace(/once_live_[\w-]+|once_live_….{4}/g, '<key>')
-    .replace(/"(workflow_id|run_id|charge_id|tenant|id|ts|key_id)":("[^"]*"|[\d.]+)/g, '"$1":…');
+    .replace(/"(workflow_id|run_id|charge_id|tenant|id|event_id|ts|key_id)":("[^"]*"|[\d.]+)/g, '"$1":…');
   const volatile = ['date', 'x-request-id', 'content-length', 'connection', 'keep-alive'];
   const shown = [...headers].filter(([name]) => !volatile.includes(name));
   return { status, text, headers: Object.fromEntries(shown) };
