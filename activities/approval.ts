@@ -1,6 +1,7 @@
 import type { ActionAnswer } from '../src/contracts/action.ts';
 import { type Approval, ApprovalCall } from '../src/contracts/approval.ts';
 import { answerOf } from '../src/domain/action.ts';
+import { NATIVE_ACTOR } from '../src/domain/actor.ts';
 import type { ApprovalVerdict, createApprovals } from '../src/store/approvals.ts';
 import type { Telling } from './admission.ts';
 import { parseInput } from './faults.ts';
@@ -29,9 +30,6 @@ export type Decided =
 export interface StandingApproval {
   readonly secondsLeft: number;
 }
-
-/** Whoever reaches the workflow itself is known by that alone (contract, section 13): the name is what they say. */
-const NATIVE_ACTOR = 'temporal';
 
 /** The steps of an action that waits for a person. */
 export function createApprovalActivities({ approvals, outcomes }: ApprovalDeps) {

@@ -4,7 +4,8 @@ import { JsonObject, optional } from '../src/contracts/common.ts';
 import type { Lanes } from '../src/dispatch/lanes.ts';
 import type { Sender } from '../src/dispatch/send.ts';
 import { type ActionRecord, answerOf } from '../src/domain/action.ts';
-import { resolved } from '../src/domain/settlement.ts';
+import { NATIVE_ACTOR } from '../src/domain/actor.ts';
+import { type Ending, resolved } from '../src/domain/settlement.ts';
 import type { createActions } from '../src/store/actions.ts';
 import type { createClaims } from '../src/store/claims.ts';
 import type { createSettlements, Settled } from '../src/store/settlements.ts';
@@ -83,7 +84,7 @@ export function createDoubtActivities({ claims, settlements, actions, sender, ou
   async function resolve(
     { tenant }: InDoubt,
     action: ActionRecord,
-    resolution: Resolution,
+    resolution: Resolution & Pick<Ending, 'claimedActor'>,
   ): Promise<Settled | undefined> {
     const tool = await claims.toolOf(tenant, action);
     const ending = resolved(resolution, windowSeconds(tenant, action, tool?.dedupTtl ?? 0));
@@ -94,13 +95,17 @@ export function createDoubtActivities({ claims, settlements, actions, sender, ou
   }
 
   return {
-    /** Settles an action in doubt as someone has said; an action that has ended stays as it is. */
-    async resolveAction(inDoubt: InDoubt, said: unknown): Promise<Resolved> {
+    /**
+     * Settles an action in doubt as someone has said; an action that has ended stays as it is. `by` is who was authenticated;
+     * whoever says it to the workflow itself was not, and is on the trail as the one they named.
+     */
+    async resolveAction(inDoubt: InDoubt, said: unknown, by?: string): Promise<Resolved> {
       const { data, error } = parseInput(Resolution, said);
       if (error !== undefined) return { kind: 'refused', code: 'validation_error', message: error };
       const action = await find(inDoubt);
       if (action.status !== 'in_doubt') return { kind: 'refused', code: 'action_not_in_doubt', message: action.status };
-      const end = await resolve(inDoubt, action, data);
+      const who = by === undefined ? { actor: NATIVE_ACTOR, claimedActor: data.actor } : { actor: by };
+      const end = await resolve(inDoubt, action, { ...data, ...who });
       if (end === undefined)
         return { kind: 'refused', code: 'action_not_in_doubt', message: UNDER_WAY, underWay: true };
       return { kind: 'resolved', settled: end.settled, answer: answerOf(end.action) };

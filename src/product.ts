@@ -123,7 +123,7 @@ export async function startProduct(config: Config, { roles, environment }: Produ
     async function startRest(parts: Partial<WorkerParts> & { eagerClient?: Client }) {
       const bootstrapKey = await ensureKeys(config, stores);
       const resolveRow = (tenant: string, actionId: string, resolution: Resolution) =>
-        activities.resolveAction({ tenant, actionId }, resolution);
+        activities.resolveAction({ tenant, actionId }, resolution, resolution.actor);
       const { url } = closing(
         await startApi(config, {
           ...parts,

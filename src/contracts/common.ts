@@ -161,8 +161,8 @@ export const RunId = text(256).meta({ example: 'run-2026-11-24' });
 /** US dollars, 0 to 1,000,000,000; kept as whole micro-dollars. */
 export const Usd = z.number().min(0).max(1_000_000_000);
 
-/** Whether no part of a micro-dollar is in it, up to the fifteen digits that a double tells: `0.1 + 0.2` has none. */
-const isWholeMicros = (usd: number): boolean => Number.isInteger(Number((usd * 1_000_000).toPrecision(15)));
+/** Whether it is the very number that a decimal of six digits is read as: `0.1 + 0.2` is another one. */
+const isWholeMicros = (usd: number): boolean => Math.round(usd * 1_000_000) / 1_000_000 === usd;
 
 /** The same where it is set and kept: what is less than a micro-dollar would be kept as free. */
 export const Price = Usd.refine(isWholeMicros, {

@@ -43,10 +43,9 @@ export const Policy = z
   .meta({ id: 'Policy' });
 export type Policy = z.output<typeof Policy>;
 
-/** A policy as it is asked for: money in whole micro-dollars; what it does not know is told as ignored. */
+/** A policy as it is asked for: prices in whole micro-dollars; what it does not know is told as ignored. */
 const Asked = z.looseObject({
   ...Policy.shape,
-  max_spend_usd_per_day: optional(Price),
   pricing_rules: optional(z.array(z.looseObject({ tool: ToolName, price_usd: Price })).max(1000)),
   conditions: optional(
     z

@@ -13,6 +13,8 @@ export interface Ending {
   readonly rememberSeconds: number;
   /** Who settled it, where it was not the caller's own workflow, and why where they said. */
   readonly actor?: string;
+  /** Whom they named. */
+  readonly claimedActor?: string;
   readonly reason?: string;
   /** The attempt that led to this, where one was made. */
   readonly attempt?: AttemptEnd;
@@ -79,7 +81,11 @@ export const failure = (error: string): Ending => ({
 });
 
 /** The word of an operator or of the tool's `status_url` on an action in doubt. After `not_executed` the key is free. */
-export function resolved({ actor, result = {}, reason, outcome }: Resolution, windowSeconds: number): Ending {
+export function resolved(
+  { actor, claimedActor, result = {}, reason, outcome }: Resolution & Pick<Ending, 'claimedActor'>,
+  windowSeconds: number,
+): Ending {
   const ending = outcome === 'not_executed' ? failure('not_executed') : done(result, windowSeconds);
-  return { ...ending, actor, ...(reason !== undefined && { reason }) };
+  const why = { ...(claimedActor !== undefined && { claimedActor }), ...(reason !== undefined && { reason }) };
+  return { ...ending, actor, ...why };
 }

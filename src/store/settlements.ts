@@ -161,7 +161,11 @@ const auditOf = (tenant: string, action: ActionRecord, ending: Ending): AuditEnt
   ...detailOf(ending),
 });
 
-function detailOf({ error, reason }: Ending): Pick<AuditEntry, 'detail'> {
-  if (error === null && reason === undefined) return {};
-  return { detail: { ...(error !== null && { error }), ...(reason !== undefined && { reason }) } };
+function detailOf({ error, reason, claimedActor }: Ending): Pick<AuditEntry, 'detail'> {
+  const detail = {
+    ...(error !== null && { error }),
+    ...(reason !== undefined && { reason }),
+    ...(claimedActor !== undefined && { claimed_actor: claimedActor }),
+  };
+  return Object.keys(detail).length === 0 ? {} : { detail };
 }

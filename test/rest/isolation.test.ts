@@ -41,6 +41,8 @@ function plain({ status, body, headers }: Answer, names: Names) {
     .replace(/"(act|apr|lease|sec|key)_[\w-]+"/g, '"$1_…"')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<moment>')
     .replace(/once_live_[\w-]+|once_live_….{4}/g, '<key>')
+    // That a key is used is noted behind the answers.
+    .replace(/"last_used_at":(null|"<moment>")/g, '"last_used_at":…')
     .replace(/"(workflow_id|run_id|charge_id|tenant|id|event_id|ts|key_id)":("[^"]*"|[\d.]+)/g, '"$1":…');
   const volatile = ['date', 'x-request-id', 'content-length', 'connection', 'keep-alive'];
   const shown = [...headers].filter(([name]) => !volatile.includes(name));

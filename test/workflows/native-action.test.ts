@@ -83,10 +83,15 @@ describe('an action started by a Temporal application', () => {
       expect(failure.type).toBe('validation_error');
     }
     expect(await ledgerOf(world, agent)).toEqual({ held: 2, spent: 0 });
-    const resolution = { outcome: 'executed', result: { charge: 'ch_1' }, actor: 'me' };
+    const resolution = { outcome: 'executed', result: { charge: 'ch_1' }, actor: 'me', reason: 'it is in the ledger' };
     expect(await current.executeUpdate('resolve', { args: [resolution] })).toMatchObject({ decision: 'executed' });
     expect(await handle.result()).toMatchObject({ decision: 'executed', result: { charge: 'ch_1' } });
     expect(await ledgerOf(world, agent)).toEqual({ held: 0, spent: 2 });
+    const lines = await world.query(
+      "select actor, detail from audit where agent_id = $1 and type = 'action_executed'",
+      [agent],
+    );
+    expect(lines).toEqual([{ actor: 'temporal', detail: { claimed_actor: 'me', reason: 'it is in the ledger' } }]);
   });
 
   const good = { agent_id: 'agent', tool: 'tool', args: {} };
