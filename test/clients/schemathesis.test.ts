@@ -39,5 +39,5 @@ describe.skipIf(program === undefined || !existsSync(program))('schemathesis', (
     const [, tested, all] = /Selected: (\d+)\/(\d+)/.exec(report) ?? [];
     expect(Number(tested)).toBeGreaterThan(40);
     expect(tested).toBe(all);
-  });
+  }, 300_000);
 });
