@@ -2,12 +2,12 @@ import { defineConfig } from 'vitest/config';
 
 /** What loads the machine itself, or judges what comes under load: beside others it would judge them too. */
 const ALONE = [
-  'test/faults/**/*.test.ts',
+  'test/faults/{broken-worker,checker,deadlocks,locked-row,postgres-outage,redis-outage,seed,suite,tcp-proxy,temporal-outage,two-workers}.test.ts',
   'test/judge/**/*.test.ts',
   'test/stack/**/*.test.ts',
   'test/dev/**/*.test.ts',
   'test/clients/schemathesis.test.ts',
-  'test/rest/{bulkheads,doubt,half-bodies,kill-switch,metrics,slow-clients,slow-conditions,waiting}.test.ts',
+  'test/rest/{bulkheads,half-bodies,kill-switch,metrics,slow-clients,slow-conditions,waiting}.test.ts',
 ];
 
 // Real services on two cores: what waits for them may wait long.

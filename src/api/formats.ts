@@ -20,7 +20,8 @@ const rowOf = (fields: readonly unknown[]): string => `${fields.map(fieldOf).joi
  */
 function fieldOf(value: unknown): string {
   if (value === null || value === undefined) return '';
-  if (typeof value !== 'string') return String(value);
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (typeof value !== 'string') return fieldOf(JSON.stringify(value));
   const harmless = /^[=+\-@\t\r\n]/.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { AgentId, limit, Moment, ToolName, text } from './common.ts';
-import { NumericCursor } from './page.ts';
+import { AgentId, JsonObject, limit, Moment, ToolName, text } from './common.ts';
+import { LeftOut, NumericCursor } from './page.ts';
 
 /** A line of the trail. `seq` and the hashes are null until it is sealed. */
 export const AuditItem = z
@@ -8,9 +8,11 @@ export const AuditItem = z
     seq: z.int().nullable(),
     ts: Moment,
     type: z.string(),
-    actor: z.string().nullable(),
+    actor: z.string().nullable().meta({ description: 'Who was authenticated' }),
+    claimed_actor: z.string().nullable().meta({ description: 'Whom they named' }),
     agent_id: z.string().nullable(),
     tool: z.string().nullable(),
+    tool_version: z.int().nullable(),
     action_id: z.string().nullable(),
     key: z.string().nullable(),
     decision: z.string().nullable(),
@@ -18,6 +20,13 @@ export const AuditItem = z
     policy_version: z.int().nullable(),
     spend_usd: z.number(),
     args_hash: z.string().nullable(),
+    reason: z.string().nullable(),
+    detail: z
+      .union([LeftOut, JsonObject])
+      .nullable()
+      .meta({
+        description: 'What else there is to it; in pages of more than one line at most 4 KiB, whole in a stream',
+      }),
     prev_hash: z.string().nullable(),
     hash: z.string().nullable(),
   })

@@ -226,6 +226,7 @@ async function refuse(db: Queries, action: NewAction, facts: Facts, ruling: Ruli
     'ai_blocked',
     {
       ...auditOf(action, { type: 'action_blocked', decision: 'blocked', allowed: false }),
+      toolVersion: facts.tool?.version ?? null,
       policyReason: reason,
       policyVersion: facts.policyVersion,
       riskLevel: risk,
@@ -248,7 +249,10 @@ async function wait(
 ): Promise<void> {
   const { toolScope, risk, spendMicros } = ruling;
   const { policyVersion, approval: earlier, tool } = facts;
-  const told = { policyReason: 'approval_required', policyVersion, riskLevel: risk } as const;
+  const told = {
+    ...{ policyReason: 'approval_required', policyVersion, riskLevel: risk },
+    toolVersion: tool?.version ?? null,
+  } as const;
   const audit = auditOf(action, { type: 'approval_requested', ...told });
   const superseded = auditOf(action, { type: 'approval_superseded', ...told });
   const entries: TimelineEntry[] = [runStarted, { type: 'tool_call', status: 'waiting_approval' }];
@@ -282,6 +286,7 @@ async function hold(tx: Queries, action: NewAction, facts: Facts, ruling: Ruling
     allowed: true,
     policyReason: 'ok',
     policyVersion: facts.policyVersion,
+    toolVersion: facts.tool?.version ?? null,
     riskLevel: 'low',
     spendMicros,
   });

@@ -29,11 +29,12 @@ export const createAgents = ({ switches, reads }: Pick<Pools, 'switches' | 'read
    */
   disable(tenant: string, agentId: string, { actor, reason }: Switching): Promise<AgentStatus & { running: Running }> {
     const change = sql`
-      insert into agents as g (tenant, agent_id, is_enabled, disabled_reason, disabled_at)
-      values (${tenant}, ${agentId}, false, ${reason}, clock_timestamp())
+      insert into agents as g (tenant, agent_id, is_enabled, disabled_reason, disabled_at, disabled_by)
+      values (${tenant}, ${agentId}, false, ${reason}, clock_timestamp(), ${actor})
       on conflict (tenant, agent_id) do update set is_enabled = false,
         disabled_reason = coalesce(excluded.disabled_reason, case when g.is_enabled then null else g.disabled_reason end),
-        disabled_at = case when g.is_enabled then excluded.disabled_at else g.disabled_at end
+        disabled_at = case when g.is_enabled then excluded.disabled_at else g.disabled_at end,
+        disabled_by = case when g.is_enabled then excluded.disabled_by else g.disabled_by end
       where g.is_enabled or excluded.disabled_reason <> coalesce(g.disabled_reason, '')`;
     return switches.transact(ofAgent(tenant, agentId), async (tx) => {
       const status = await turn(tx, { tenant, agentId, actor, reason, type: 'agent_disabled' }, change);
@@ -44,7 +45,7 @@ export const createAgents = ({ switches, reads }: Pick<Pools, 'switches' | 'read
   /** Enables the agent again; one that was never disabled stays as it is. */
   enable(tenant: string, agentId: string, { actor, reason }: Switching): Promise<AgentStatus> {
     const change = sql`
-      update agents set is_enabled = true, disabled_reason = null, disabled_at = null
+      update agents set is_enabled = true, disabled_reason = null, disabled_at = null, disabled_by = null
       where tenant = ${tenant} and agent_id = ${agentId} and not is_enabled`;
     return switches.transact(ofAgent(tenant, agentId), (tx) =>
       turn(tx, { tenant, agentId, actor, reason, type: 'agent_enabled' }, change),

@@ -186,6 +186,7 @@ const entryOf = (
   key: action.workflowId,
   agentId: action.agentId,
   tool: action.tool,
+  toolVersion: action.toolVersion,
   actionId: action.actionId,
   argsHash: action.argsHash,
   ...((reason !== null || claimedActor !== null) && {

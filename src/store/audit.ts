@@ -16,7 +16,9 @@ export type AuditFilter = Pick<AuditQuery, 'agent_id' | 'tool' | 'type' | 'decis
   readonly agents: readonly string[] | null;
 };
 
-type Row = Omit<AuditItem, 'seq' | 'ts' | 'spend_usd' | 'prev_hash' | 'hash'> & {
+type Row = Omit<AuditItem, 'seq' | 'ts' | 'spend_usd' | 'prev_hash' | 'hash' | 'claimed_actor' | 'reason'> & {
+  /** Where `detail` is left out too. */
+  said: { claimed_actor: string | null; reason: string | null };
   id: number;
   ts: Date;
   micros: number;
@@ -24,6 +26,16 @@ type Row = Omit<AuditItem, 'seq' | 'ts' | 'spend_usd' | 'prev_hash' | 'hash'> & 
   place: number;
   matches: boolean;
 };
+
+/** Of what one line may hold besides its fields, in pages of several: a thousand of them are 4 MiB. */
+const MAX_DETAIL_BYTES = 4096;
+
+/** So many lines from a place on; `most`: bytes of a detail, where there is a bound. */
+interface Window {
+  readonly start: Position | undefined;
+  readonly size: number;
+  readonly most?: number | undefined;
+}
 
 /** The matching lines of a window, and where the next one begins, if there is one. */
 interface Walked {
@@ -36,9 +48,10 @@ export const createAudit = (db: Database) => ({
   async page(tenant: string, filter: AuditFilter, limit: number, start: Position | undefined): Promise<AuditList> {
     const rows: Row[] = [];
     const size = isSelective(filter) ? WINDOW : limit + 1;
+    const most = limit === 1 ? undefined : MAX_DETAIL_BYTES;
     let next = start;
     for (let windows = 0; windows < WINDOWS_PER_PAGE; windows += 1) {
-      const walked = await walk(db, tenant, filter, next, size);
+      const walked = await walk(db, tenant, filter, { start: next, size, most });
       rows.push(...walked.rows);
       const last = rows[limit - 1];
       if (last !== undefined && rows.length > limit) return pageOf(rows.slice(0, limit), positionOf(last));
@@ -52,7 +65,7 @@ export const createAudit = (db: Database) => ({
   async *export(tenant: string, filter: AuditFilter): AsyncGenerator<AuditItem[]> {
     let next: Position | undefined;
     do {
-      const walked: Walked = await walk(db, tenant, filter, next, WINDOW);
+      const walked: Walked = await walk(db, tenant, filter, { start: next, size: WINDOW });
       if (walked.rows.length > 0) yield walked.rows.map(toWire);
       next = walked.next;
     } while (next !== undefined);
@@ -62,13 +75,7 @@ export const createAudit = (db: Database) => ({
 /** Whether lines are left out that the indexes walk past. */
 const isSelective = ({ tool, type, decision }: AuditFilter): boolean => [tool, type, decision].some((value) => value);
 
-async function walk(
-  db: Database,
-  tenant: string,
-  filter: AuditFilter,
-  start: Position | undefined,
-  size: number,
-): Promise<Walked> {
+async function walk(db: Database, tenant: string, filter: AuditFilter, { start, size, most }: Window): Promise<Walked> {
   const range = [
     sql`tenant = ${tenant}`,
     filter.agent_id === undefined ? undefined : sql`agent_id = ${filter.agent_id}`,
@@ -85,15 +92,18 @@ async function walk(
   ];
   const { rows } = await sql<Row>`
     with walked as materialized (
-      select id, ts, type, actor, agent_id, tool, action_id, key, decision, policy_reason, policy_version, spend_micros,
-             args_hash
+      select id, ts, type, actor, agent_id, tool, tool_version, action_id, key, decision, policy_reason, policy_version,
+             spend_micros, args_hash, detail
       from audit where ${all(range)} order by ts desc, id desc limit ${size}
     ), placed as (
       select *, ${microsOf(sql`ts`)} as micros, ${all(wanted)} as matches,
              row_number() over (order by ts desc, id desc) as place
       from walked
     )
-    select * from placed where matches or place = ${size} order by place
+    select id, ts, type, actor, agent_id, tool, tool_version, action_id, key, decision, policy_reason, policy_version,
+           spend_micros, args_hash, micros, matches, place, ${detailUpTo(most)} as detail,
+           json_build_object('claimed_actor', detail ->> 'claimed_actor', 'reason', detail ->> 'reason') as said
+    from placed where matches or place = ${size} order by place
   `.execute(db);
   const last = rows.at(-1);
   return {
@@ -101,6 +111,12 @@ async function walk(
     next: last?.place === size ? positionOf(last) : undefined,
   };
 }
+
+const detailUpTo = (most: number | undefined) =>
+  most === undefined
+    ? sql`detail`
+    : sql`case when octet_length(detail::text) <= ${sql.lit(most)} then detail
+            when detail is not null then json_build_object('truncated', true, 'bytes', octet_length(detail::text)) end`;
 
 const positionOf = ({ micros, id }: Row): Position => ({ micros, id: String(id) });
 
@@ -115,8 +131,10 @@ const toWire = (row: Row): AuditItem => ({
   ts: row.ts.toISOString(),
   type: row.type,
   actor: row.actor,
+  claimed_actor: row.said.claimed_actor,
   agent_id: row.agent_id,
   tool: row.tool,
+  tool_version: row.tool_version,
   action_id: row.action_id,
   key: row.key,
   decision: row.decision,
@@ -124,6 +142,15 @@ const toWire = (row: Row): AuditItem => ({
   policy_version: row.policy_version,
   spend_usd: toUsd(row.spend_micros),
   args_hash: row.args_hash,
+  reason: row.said.reason,
+  detail: besides(row.detail),
   prev_hash: null,
   hash: null,
 });
+
+/** Without what has a field of its own. */
+function besides(detail: AuditItem['detail']): AuditItem['detail'] {
+  if (detail === null) return null;
+  const rest = Object.entries(detail).filter(([name]) => name !== 'claimed_actor' && name !== 'reason');
+  return rest.length === 0 ? null : Object.fromEntries(rest);
+}

@@ -27,12 +27,15 @@ export const stoppedBy = (tenant: string, killed: Killed): Stopped =>
 export interface Kill {
   readonly reason: string | null;
   readonly at: Date;
+  /** Who has killed; null where that was before it was kept. */
+  readonly by: string | null;
 }
 
 interface Row {
   killed_at: Date | null;
   killed_reason: string | null;
-  killed_tools: Record<string, { at: string; reason: string | null }>;
+  killed_by: string | null;
+  killed_tools: Record<string, { at: string; reason: string | null; by?: string | null }>;
 }
 
 export const createKills = ({ switches, reads }: Pick<Pools, 'switches' | 'reads'>) => ({
@@ -43,11 +46,12 @@ export const createKills = ({ switches, reads }: Pick<Pools, 'switches' | 'reads
    */
   kill: (turn: Turn): Promise<(Kill & { running: Running }) | undefined> =>
     switches.transact(ofTenant(turn.tenant), async (tx) => {
-      const { tenant, killed, reason } = turn;
+      const { tenant, killed, reason, actor } = turn;
       const before = killOf(await lock(tx, tenant), killed);
       if (before === undefined && killed.scope === 'tool' && !(await hasTool(tx, tenant, killed.tool)))
         return undefined;
-      const kill = { at: before?.at ?? (await now(tx)), reason: reason ?? before?.reason ?? null };
+      const { at, by } = before ?? { at: await now(tx), by: actor };
+      const kill = { at, by, reason: reason ?? before?.reason ?? null };
       if (before === undefined || kill.reason !== before.reason) {
         await write(tx, tenant, killed, kill);
         await note(tx, turn, 'killed');
@@ -66,7 +70,7 @@ export const createKills = ({ switches, reads }: Pick<Pools, 'switches' | 'reads
   /** What of a tenant is killed. */
   async state(tenant: string): Promise<KillState> {
     const { rows } = await sql<Row>`
-      select killed_at, killed_reason, killed_tools from tenants where tenant = ${tenant}
+      select killed_at, killed_reason, killed_by, killed_tools from tenants where tenant = ${tenant}
     `.execute(reads);
     const [row] = rows;
     const all = row && killOf(row, { scope: 'tenant' });
@@ -81,17 +85,18 @@ export const createKills = ({ switches, reads }: Pick<Pools, 'switches' | 'reads
 /** Claims share this row: whoever holds it so waits for those that are being made, and those to come wait for it. */
 async function lock(tx: Queries, tenant: string): Promise<Row> {
   const { rows } = await sql<Row>`
-    select killed_at, killed_reason, killed_tools from tenants where tenant = ${tenant} for update
+    select killed_at, killed_reason, killed_by, killed_tools from tenants where tenant = ${tenant} for update
   `.execute(tx);
   const [row] = rows;
   if (row === undefined) throw new Error(`tenant ${tenant} is not in the store`);
   return row;
 }
 
-function killOf({ killed_at, killed_reason, killed_tools }: Row, killed: Killed): Kill | undefined {
-  if (killed.scope === 'tenant') return killed_at === null ? undefined : { at: killed_at, reason: killed_reason };
+function killOf({ killed_at, killed_reason, killed_by, killed_tools }: Row, killed: Killed): Kill | undefined {
+  if (killed.scope === 'tenant')
+    return killed_at === null ? undefined : { at: killed_at, reason: killed_reason, by: killed_by };
   const tool = Object.hasOwn(killed_tools, killed.tool) ? killed_tools[killed.tool] : undefined;
-  return tool && { at: new Date(tool.at), reason: tool.reason };
+  return tool && { at: new Date(tool.at), reason: tool.reason, by: tool.by ?? null };
 }
 
 async function hasTool(tx: Queries, tenant: string, tool: string): Promise<boolean> {
@@ -107,7 +112,8 @@ async function now(tx: Queries): Promise<Date> {
 async function write(tx: Queries, tenant: string, killed: Killed, kill: Kill | undefined): Promise<void> {
   const change =
     killed.scope === 'tenant'
-      ? sql`killed_at = ${kill?.at ?? null}::timestamptz, killed_reason = ${kill?.reason ?? null}`
+      ? sql`killed_at = ${kill?.at ?? null}::timestamptz, killed_reason = ${kill?.reason ?? null},
+          killed_by = ${kill?.by ?? null}`
       : kill === undefined
         ? sql`killed_tools = killed_tools - ${killed.tool}::text`
         : sql`killed_tools = killed_tools || jsonb_build_object(${killed.tool}::text, ${JSON.stringify(kill)}::jsonb)`;

@@ -15,6 +15,7 @@ import * as keyScopes from './migrations/0012-key-scopes.ts';
 import * as deployment from './migrations/0013-deployment.ts';
 import * as settingsAndKill from './migrations/0014-settings-and-kill.ts';
 import * as toolHeaders from './migrations/0016-tool-headers.ts';
+import * as whoSwitched from './migrations/0017-who-switched.ts';
 import { migrateAll, PATIENCE, type Patience } from './migrator.ts';
 
 /** In the order of their names; a name that has run somewhere is never changed. */
@@ -34,6 +35,7 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0013-deployment': deployment,
   '0014-settings-and-kill': settingsAndKill,
   '0016-tool-headers': toolHeaders,
+  '0017-who-switched': whoSwitched,
 };
 
 export interface MigrateOptions {

@@ -12,6 +12,7 @@ interface Tenants {
   approval_ttl_seconds: number | null;
   killed_at: Moment | null;
   killed_reason: string | null;
+  killed_by: string | null;
   /** By their names, each with when and why. */
   killed_tools: Defaulted<Record<string, { at: string; reason: string | null }>>;
   email_notifications_enabled: Defaulted<boolean>;
@@ -74,6 +75,7 @@ interface Agents {
   is_enabled: Defaulted<boolean>;
   disabled_reason: string | null;
   disabled_at: Moment | null;
+  disabled_by: string | null;
   /** The version in force; 0 where there is none. Kept here so that the lock of this row tells of a change. */
   policy_version: Defaulted<number>;
 }
@@ -269,6 +271,7 @@ export interface Audit {
   risk_level: string | null;
   spend_micros: Defaulted<number>;
   args_hash: string | null;
+  tool_version: number | null;
   detail: Json<Record<string, unknown>> | null;
 }
 

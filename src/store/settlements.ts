@@ -150,6 +150,7 @@ const auditOf = (tenant: string, action: ActionRecord, ending: Ending): AuditEnt
   key: action.workflowId,
   agentId: action.agentId,
   tool: action.tool,
+  toolVersion: action.toolVersion,
   actionId: action.actionId,
   allowed: ending.status !== 'blocked',
   decision: ending.status,

@@ -10,6 +10,7 @@ export interface AuditEntry {
   readonly key?: string;
   readonly agentId?: string;
   readonly tool?: string;
+  readonly toolVersion?: number | null;
   readonly actionId?: string;
   readonly allowed?: boolean;
   readonly decision?: string;
@@ -36,19 +37,35 @@ const always = sql`true`;
 const jsonOf = (value: Record<string, unknown> | undefined): string | null =>
   value === undefined ? null : JSON.stringify(value);
 
+/** Reasons with which a switch blocks; who has turned it is part of the line. */
+const SWITCHES = new Set(['killed', 'agent_disabled']);
+const isSwitched = ({ decision, policyReason = '' }: AuditEntry) =>
+  decision === 'blocked' && SWITCHES.has(policyReason);
+
+/** The detail of lines of which a switch has blocked some. One that is off again in this moment was turned by nobody. */
+const withSwitcher = sql`
+  case when decision = 'blocked' and "policyReason" in ('killed', 'agent_disabled') then (
+    coalesce(detail::jsonb, '{}') || jsonb_strip_nulls(jsonb_build_object('switched_by', case "policyReason"
+      when 'killed' then (
+        select case when n.killed_at is null then n.killed_tools -> entry.tool ->> 'by' else n.killed_by end
+        from tenants n where n.tenant = entry.tenant)
+      else (select g.disabled_by from agents g where g.tenant = entry.tenant and g.agent_id = entry."agentId") end))
+  )::json else detail end`;
+
 /** Appends audit lines, if `condition` holds, as one INSERT that fits into a WITH clause beside the change it speaks of. */
 export const appendAudit = (entries: readonly AuditEntry[], condition: RawBuilder<unknown> = always) => sql`
-  insert into audit (tenant, type, actor, key, agent_id, tool, action_id, allowed, decision, policy_reason,
+  insert into audit (tenant, type, actor, key, agent_id, tool, tool_version, action_id, allowed, decision, policy_reason,
                      policy_version, risk_level, spend_micros, args_hash, detail)
-  select tenant, type, actor, key, "agentId", tool, "actionId", allowed, decision, "policyReason",
-         "policyVersion", "riskLevel", coalesce("spendMicros", 0), "argsHash", detail
+  select tenant, type, actor, key, "agentId", tool, "toolVersion", "actionId", allowed, decision, "policyReason",
+         "policyVersion", "riskLevel", coalesce("spendMicros", 0), "argsHash",
+         ${entries.some(isSwitched) ? withSwitcher : sql`detail`}
   from rows from (
     json_to_recordset(${JSON.stringify(entries.map(({ detail: _apart, ...entry }) => entry))}::json) as (
-      tenant text, type text, actor text, key text, "agentId" text, tool text, "actionId" text, allowed boolean,
+      tenant text, type text, actor text, key text, "agentId" text, tool text, "toolVersion" integer, "actionId" text, allowed boolean,
       decision text, "policyReason" text, "policyVersion" integer, "riskLevel" text, "spendMicros" bigint, "argsHash" text),
     unnest(${entries.map(({ detail }) => jsonOf(detail))}::json[])
-  ) as entry(tenant, type, actor, key, "agentId", tool, "actionId", allowed, decision, "policyReason", "policyVersion",
-             "riskLevel", "spendMicros", "argsHash", detail)
+  ) as entry(tenant, type, actor, key, "agentId", tool, "toolVersion", "actionId", allowed, decision, "policyReason",
+             "policyVersion", "riskLevel", "spendMicros", "argsHash", detail)
   where ${condition}`;
 
 /** Whose timeline is written, and in which state of the world. */
