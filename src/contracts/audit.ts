@@ -21,12 +21,9 @@ export const AuditItem = z
     spend_usd: z.number(),
     args_hash: z.string().nullable(),
     reason: z.string().nullable(),
-    detail: z
-      .union([LeftOut, JsonObject])
-      .nullable()
-      .meta({
-        description: 'What else there is to it; in pages of more than one line at most 4 KiB, whole in a stream',
-      }),
+    detail: z.union([LeftOut, JsonObject]).nullable().meta({
+      description: 'What else there is to it; in pages of more than one line at most 4 KiB, whole in a stream',
+    }),
     prev_hash: z.string().nullable(),
     hash: z.string().nullable(),
   })

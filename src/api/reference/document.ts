@@ -1,4 +1,9 @@
-import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
+import {
+  type CreateDocumentOptions,
+  createDocument,
+  type ZodOpenApiObject,
+  type ZodOpenApiPathsObject,
+} from 'zod-openapi';
 import { JsonValue } from '../../contracts/common.ts';
 import { type RefusalCode, refusals } from '../../contracts/errors.ts';
 import { detailOf } from '../errors.ts';
@@ -29,7 +34,7 @@ export function openApiDocument(all: readonly Route[]) {
     const path = route.path.replace(/:(\w+)/g, '{$1}');
     paths[path] = { ...paths[path], [route.method]: operationOf(route) };
   }
-  return createDocument({
+  const document: ZodOpenApiObject = {
     openapi: '3.1.0',
     info: {
       title: 'OnceOnly on Temporal',
@@ -43,5 +48,12 @@ export function openApiDocument(all: readonly Route[]) {
     },
     security: [{ key: [] }],
     paths,
-  });
+  };
+  return createDocument(document, { override: withUnknownMembers });
 }
+
+/** Members that are not described are read as exactly as those that are, and then left alone. */
+const withUnknownMembers: NonNullable<CreateDocumentOptions['override']> = ({ jsonSchema, io }) => {
+  if (io === 'input' && jsonSchema.properties !== undefined)
+    jsonSchema.additionalProperties ??= { $ref: '#/components/schemas/JsonValue' };
+};
