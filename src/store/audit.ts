@@ -3,9 +3,9 @@ import type { AuditItem, AuditList, AuditQuery } from '../contracts/audit.ts';
 import { cursorOf, type Position } from '../contracts/page.ts';
 import { toUsd } from '../domain/money.ts';
 import type { Database } from './database.ts';
-import { all, behind, microsOf, momentAt, ofAgents } from './pages.ts';
+import { all, behind, fits, microsOf, momentAt, ofAgents } from './pages.ts';
 
-/** Lines that one statement walks: where little matches, a search is many short statements and not one long one. */
+/** Lines that one statement walks, or as many as are within the bytes of a list (`pages.ts`): where little matches, a search is many short statements and not one long one. */
 const WINDOW = 1_000;
 /** Windows that one page may walk; it then ends early, with a cursor to go on from. */
 const WINDOWS_PER_PAGE = 300;
@@ -24,6 +24,8 @@ type Row = Omit<AuditItem, 'seq' | 'ts' | 'spend_usd' | 'prev_hash' | 'hash' | '
   micros: number;
   spend_micros: number;
   place: number;
+  /** How many lines there are in the window, with those that did not fit. */
+  walked: number;
   matches: boolean;
 };
 
@@ -97,18 +99,21 @@ async function walk(db: Database, tenant: string, filter: AuditFilter, { start, 
       from audit where ${all(range)} order by ts desc, id desc limit ${size}
     ), placed as (
       select *, ${microsOf(sql`ts`)} as micros, ${all(wanted)} as matches,
-             row_number() over (order by ts desc, id desc) as place
+             row_number() over (order by ts desc, id desc) as place, count(*) over () as walked,
+             ${fits([sql`detail`], sql`ts desc, id desc`)} as fits
       from walked
+    ), fitting as (
+      select *, max(place) over () as last from placed where fits
     )
     select id, ts, type, actor, agent_id, tool, tool_version, action_id, key, decision, policy_reason, policy_version,
-           spend_micros, args_hash, micros, matches, place, ${detailUpTo(most)} as detail,
+           spend_micros, args_hash, micros, matches, place, walked, ${detailUpTo(most)} as detail,
            json_build_object('claimed_actor', detail ->> 'claimed_actor', 'reason', detail ->> 'reason') as said
-    from placed where matches or place = ${size} order by place
+    from fitting where matches or place = last order by place
   `.execute(db);
   const last = rows.at(-1);
   return {
     rows: rows.filter(({ matches }) => matches),
-    next: last?.place === size ? positionOf(last) : undefined,
+    next: last && (last.place === size || last.place < last.walked) ? positionOf(last) : undefined,
   };
 }
 

@@ -4,6 +4,8 @@ import { createTurns } from './turns.ts';
 
 /** A read that waits is given up when none of its tenant has come to its end for so long. */
 const PATIENCE_MS = 2_000;
+/** The same where others of its tenant do come to their end: no caller waits longer for anything. */
+const LONGEST_MS = 60_000;
 /** Reads that wait in a process; a tenant that is alone has half of them. */
 const WAITING = 20_000;
 
@@ -33,7 +35,7 @@ export function fairly(pool: PostgresPool, size: number): PostgresPool {
             resolve(releasing(client, released));
           });
         };
-        turns.within(turn, read).catch(reject);
+        turns.within(turn, read, Date.now() + LONGEST_MS).catch(reject);
       }),
   };
 }

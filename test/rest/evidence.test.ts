@@ -119,4 +119,20 @@ describe('a line that says much', () => {
     });
     expect(JSON.parse(await stream.text())).toEqual(whole);
   });
+
+  test('is read a few at a time where such lines are many, and none is missed', async () => {
+    const agent = unique('agent');
+    await world.query(
+      `insert into audit (tenant, type, agent_id, detail)
+       select 'default', 'noted', $1, json_build_object('n', n, 'text', repeat('x', 1000000)) from generate_series(1, 12) n`,
+      [agent],
+    );
+    const all = Array.from({ length: 12 }, (_, n) => n + 1);
+    const stream = await fetch(`${world.rest.url}/v1/audit?agent_id=${agent}&format=ndjson`, {
+      headers: { authorization: `Bearer ${world.rest.key}` },
+    });
+    const lines = (await stream.text()).trimEnd().split('\n');
+    expect(lines.map((line) => JSON.parse(line).detail.n).sort((a, b) => a - b)).toEqual(all);
+    for (const filter of ['', '&type=noted']) expect(await linesOf(`agent_id=${agent}${filter}`)).toHaveLength(12);
+  });
 });
